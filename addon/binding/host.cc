@@ -1,0 +1,7 @@
+#include <napi.h>
+
+namespace berth::binding {
+
+void RegisterHost(Napi::Env, Napi::Object) {}
+
+}  // namespace berth::binding

@@ -1,0 +1,28 @@
+// The addon's table of contents: one registration per door.
+
+#include <napi.h>
+
+namespace berth::binding {
+
+void RegisterProcess(Napi::Env env, Napi::Object exports);
+void RegisterCgroup(Napi::Env env, Napi::Object exports);
+void RegisterHost(Napi::Env env, Napi::Object exports);
+void RegisterNetns(Napi::Env env, Napi::Object exports);
+void RegisterLayer(Napi::Env env, Napi::Object exports);
+void RegisterRootfs(Napi::Env env, Napi::Object exports);
+void RegisterSeccomp(Napi::Env env, Napi::Object exports);
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  RegisterProcess(env, exports);
+  RegisterCgroup(env, exports);
+  RegisterHost(env, exports);
+  RegisterNetns(env, exports);
+  RegisterLayer(env, exports);
+  RegisterRootfs(env, exports);
+  RegisterSeccomp(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(berth, Init)
+
+}  // namespace berth::binding

@@ -1,0 +1,105 @@
+#include "translate.h"
+
+#include <cstring>
+#include <memory>
+#include <thread>
+
+namespace berth::binding {
+
+std::string ErrnoName(int error) {
+  const char* name = strerrorname_np(error);
+  return name != nullptr ? name : "E" + std::to_string(error);
+}
+
+Napi::Error ToError(Napi::Env env, const Result& result) {
+  std::string errno_name = ErrnoName(result.error);
+  std::string message = std::string(result.step) + (result.path[0] != '\0' ? " \"" : "") + result.path +
+                        (result.path[0] != '\0' ? "\": " : ": ") + errno_name;
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("step", Napi::String::New(env, result.step));
+  error.Set("errno", Napi::String::New(env, errno_name));
+  error.Set("path", Napi::String::New(env, result.path));
+  return error;
+}
+
+std::string StringArgument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsString()) {
+    Napi::TypeError::New(info.Env(), "argument " + std::to_string(index) + " must be a string")
+        .ThrowAsJavaScriptException();
+    return "";
+  }
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+double NumberArgument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsNumber()) {
+    Napi::TypeError::New(info.Env(), "argument " + std::to_string(index) + " must be a number")
+        .ThrowAsJavaScriptException();
+    return 0;
+  }
+  return info[index].As<Napi::Number>().DoubleValue();
+}
+
+namespace {
+
+struct Pending {
+  Napi::Promise::Deferred deferred;
+  std::function<Result()> work;
+  std::function<Napi::Value(Napi::Env)> value;
+  Result result;
+
+  explicit Pending(Napi::Env env) : deferred(env) {}
+
+  void Settle(Napi::Env env) {
+    if (!result.ok()) {
+      deferred.Reject(ToError(env, result).Value());
+    } else if (value) {
+      deferred.Resolve(value(env));
+    } else {
+      deferred.Resolve(env.Undefined());
+    }
+  }
+};
+
+class PoolWorker : public Napi::AsyncWorker {
+ public:
+  PoolWorker(Napi::Env env, std::unique_ptr<Pending> pending)
+      : Napi::AsyncWorker(env, "berth"), pending_(std::move(pending)) {}
+  void Execute() override { pending_->result = pending_->work(); }
+  void OnOK() override {
+    Napi::HandleScope scope(Env());
+    pending_->Settle(Env());
+  }
+
+ private:
+  std::unique_ptr<Pending> pending_;
+};
+
+void SettleFromThread(Napi::Env env, Napi::Function, Pending* pending) {
+  std::unique_ptr<Pending> owned(pending);
+  if (env != nullptr) owned->Settle(env);
+}
+
+}  // namespace
+
+Napi::Promise Run(Napi::Env env, Where where, std::function<Result()> work,
+                  std::function<Napi::Value(Napi::Env)> value) {
+  auto pending = std::make_unique<Pending>(env);
+  pending->work = std::move(work);
+  pending->value = std::move(value);
+  Napi::Promise promise = pending->deferred.Promise();
+  if (where == Where::kPool) {
+    (new PoolWorker(env, std::move(pending)))->Queue();
+    return promise;
+  }
+  auto settle = Napi::ThreadSafeFunction::New(env, Napi::Function(), "berth", 0, 1);
+  std::thread([settle, raw = pending.release()]() mutable {
+    raw->result = raw->work();
+    // After Release the function may be gone; the call itself is queued before.
+    settle.BlockingCall(raw, SettleFromThread);
+    settle.Release();
+  }).detach();
+  return promise;
+}
+
+}  // namespace berth::binding

@@ -1,0 +1,143 @@
+// The daemon's own hand in the kernel, as an interface: `binding.ts` is the real one, `fake.ts` a
+// recording one. Every call that may block is a promise and runs off the event loop. All reject with
+// KernelError{step, errno, path}.
+
+import type { Digest } from "../types/ids.ts";
+import type { ProcessRef } from "../types/pod.ts";
+
+export interface ProcessKernel {
+  /** Copies the monitor's binary into a sealed memfd; to be called once. Returns nothing: the addon keeps it. */
+  loadMonitor(binaryPath: string): Promise<void>;
+  /**
+   * clone3(CLONE_INTO_CGROUP | CLONE_PIDFD | CLONE_VFORK) of a monitor, which executes `plan` and answers.
+   * Rejects with the step that failed: `step` is then "plan:<index>" for a plan step.
+   */
+  spawnMonitor(request: {
+    /** Shown in ps: "berth-monitor <title>". */
+    title: string;
+    cgroupPath: string;
+    /** Directory of exit records and of the socket. */
+    stateDir: string;
+    /** At most 107 bytes (sun_path). */
+    socketPath: string;
+    plan: Uint8Array;
+    timeoutMs: number;
+  }): Promise<ProcessRef>;
+  /** Start time of a live, unreaped process (field 22 of /proc/pid/stat), or null. Synchronous: one small read. */
+  processStartTime(pid: number): number | null;
+  /** pidfd_open, check of the start time, pidfd_send_signal. False when the process is gone. */
+  signalProcess(process: ProcessRef, signal: number): boolean;
+}
+
+export interface CgroupKernel {
+  /** Mount point of the cgroup2 hierarchy, such as "/sys/fs/cgroup". */
+  cgroupMount(): Promise<string>;
+  /** mkdir of the whole path (absolute, beneath the mount); existing directories are fine. */
+  createCgroup(path: string): Promise<void>;
+  /** Writes to one interface file of the cgroup. */
+  writeCgroup(path: string, file: string, value: string): Promise<void>;
+  /** Contents of one interface file, or null when the file or the cgroup is missing. */
+  readCgroup(path: string, file: string): Promise<string | null>;
+  /** Writes 1 to cgroup.kill; waits until the cgroup is unpopulated or `timeoutMs` passed. False on time-out. A missing cgroup is true. */
+  killCgroup(path: string, timeoutMs: number): Promise<boolean>;
+  /** rmdir of the cgroup and its descendants (unpopulated), retrying EBUSY for a short while. Missing is fine. */
+  removeCgroup(path: string): Promise<void>;
+}
+
+export interface NetnsKernel {
+  /** Makes a network namespace on a fresh thread, with loopback up, and pins it at `path` (bind mount). */
+  createNetns(path: string): Promise<void>;
+  /** Unpins and unlinks. Missing is fine. */
+  removeNetns(path: string): Promise<void>;
+  /** Paths beneath `directory` at which a network namespace is pinned. */
+  listNetns(directory: string): Promise<string[]>;
+}
+
+export interface UnpackLimits {
+  /** Bytes of all files of the layer after inflation, tar headers included. */
+  maxUnpackedBytes: number;
+  maxEntries: number;
+}
+
+export interface UnpackResult {
+  /** Digest of the compressed stream and of the tar inside it. */
+  readonly blobDigest: Digest;
+  readonly diffId: Digest;
+  readonly blobBytes: number;
+  readonly unpackedBytes: number;
+  readonly entries: number;
+}
+
+/** One layer on its way to disk: inflating, hashing and untarring happen on native threads. */
+export interface LayerUnpack {
+  /** Takes the next piece of the compressed stream. Resolves when there is room for more; rejects with what went wrong. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** The stream is complete: resolves when everything is on disk and synced. */
+  finish(): Promise<UnpackResult>;
+  /** Stops the threads. What was written stays for the caller to remove. Idempotent. */
+  abort(): Promise<void>;
+}
+
+export interface LayerKernel {
+  /** Begins to unpack into the existing, empty `directory`. The compression is found from the stream's magic. */
+  unpackLayer(directory: string, limits: UnpackLimits): LayerUnpack;
+  /** Removes a tree without following links or crossing mounts. Missing is fine. */
+  removeTree(path: string): Promise<void>;
+  /** Reads a file of the overlay made of `layers` (absolute directories, top first), links resolved inside; null when missing. */
+  readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
+  /** Bytes (512-byte blocks allocated) and inodes below a directory. */
+  treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
+  /** syncfs of the file system that holds `path`. */
+  syncFilesystem(path: string): Promise<void>;
+}
+
+/** A seccomp profile with the conditions on capabilities and architectures already decided. */
+export interface SeccompRules {
+  /** "SCMP_ACT_ERRNO", … */
+  readonly defaultAction: string;
+  readonly defaultErrno: number;
+  /** "SCMP_ARCH_X86_64", … */
+  readonly architectures: readonly string[];
+  readonly rules: readonly {
+    readonly names: readonly string[];
+    readonly action: string;
+    readonly errno: number;
+    readonly args: readonly {
+      readonly index: number;
+      readonly value: bigint;
+      readonly valueTwo: bigint;
+      /** "SCMP_CMP_EQ", … */
+      readonly op: string;
+    }[];
+  }[];
+}
+
+export interface SeccompKernel {
+  /** Compiles to a BPF program (struct sock_filter[]) with libseccomp, binary tree optimisation. Unknown system calls are skipped. */
+  compileSeccomp(rules: SeccompRules): Promise<Uint8Array>;
+}
+
+export interface HostFacts {
+  readonly kernelRelease: string;
+  readonly bootId: string;
+  /** Controllers available in the cgroup2 hierarchy's root. */
+  readonly cgroupControllers: readonly string[];
+  readonly capSysResource: boolean;
+  /** Hard limit of open files that the daemon may hand on. */
+  readonly nofileHard: number;
+  readonly lastCapability: number;
+  readonly apparmor: boolean;
+  readonly selinux: boolean;
+}
+
+export interface HostKernel {
+  hostFacts(): Promise<HostFacts>;
+}
+
+export interface Kernel
+  extends ProcessKernel,
+    CgroupKernel,
+    NetnsKernel,
+    LayerKernel,
+    SeccompKernel,
+    HostKernel {}

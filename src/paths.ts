@@ -1,0 +1,64 @@
+// Every path once. Durable things live below `root`, volatile ones below `state`.
+
+import { join } from "node:path";
+import type { ContainerId, PodId } from "./types/ids.ts";
+
+export interface Paths {
+  /** Durable: /var/lib/berth. */
+  readonly root: string;
+  /** Volatile: /run/berth. */
+  readonly state: string;
+  readonly socket: string;
+  readonly database: string;
+  /** Working directory of overlay mounts; layer and snapshot paths in plans are relative to it. */
+  readonly snapshots: string;
+  /** Directory in which a container's root is attached inside its own mount namespace; always empty in the host. */
+  readonly rootAttach: string;
+  readonly netnsDir: string;
+  /** Layers being unpacked: emptied at start-up. */
+  readonly staging: string;
+  /** An unpacked layer, absolute. */
+  layer(number: number): string;
+  /** The same relative to `snapshots`. */
+  layerRelative(number: number): string;
+  /** A container's writable snapshot: directories "u" (upper) and "w" (work) below it. */
+  snapshot(number: number): string;
+  snapshotRelative(number: number): string;
+  /** Volatile directory of a pod: exit records, resolv.conf, hostname, hosts. */
+  podState(id: PodId): string;
+  monitorSocket(id: PodId): string;
+  netns(id: PodId): string;
+  /** Logs of pods that name no log directory (berth run). */
+  podLogs(id: PodId): string;
+}
+
+export function makePaths(root: string, state: string, socket: string, netnsDir = "/run/netns"): Paths {
+  const snapshots = join(root, "s");
+  return {
+    root,
+    state,
+    socket,
+    database: join(root, "berth.db"),
+    snapshots,
+    rootAttach: join(state, "rootfs"),
+    netnsDir,
+    staging: join(snapshots, "staging"),
+    layer: (number) => join(snapshots, "l", number.toString(36)),
+    layerRelative: (number) => `l/${number.toString(36)}`,
+    snapshot: (number) => join(snapshots, "c", number.toString(36)),
+    snapshotRelative: (number) => `c/${number.toString(36)}`,
+    podState: (id) => join(state, "pods", id),
+    // sun_path holds 107 bytes: 20 hexadecimal digits are enough to tell pods apart.
+    monitorSocket: (id) => join(state, "m", id.slice(0, 20)),
+    netns: (id) => join(netnsDir, `berth-${id.slice(0, 32)}`),
+    podLogs: (id) => join(root, "logs", id),
+  };
+}
+
+/** Below a pod's cgroup: the monitor's leaf and one per container. */
+export function monitorCgroup(podCgroup: string): string {
+  return join(podCgroup, "monitor");
+}
+export function containerCgroup(podCgroup: string, id: ContainerId): string {
+  return join(podCgroup, `c-${id.slice(0, 32)}`);
+}

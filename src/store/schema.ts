@@ -1,0 +1,109 @@
+// Migrations, in order; `user_version` counts those applied. A released one never changes.
+// Timestamps are microseconds since the epoch. JSON columns hold the types of src/types.
+
+export const migrations: readonly string[] = [
+  `
+CREATE TABLE pods (
+  id           TEXT PRIMARY KEY,
+  name         TEXT NOT NULL,
+  namespace    TEXT NOT NULL,
+  uid          TEXT NOT NULL,
+  attempt      INTEGER NOT NULL,
+  handler      TEXT NOT NULL,
+  config       TEXT NOT NULL,
+  created_at   INTEGER NOT NULL,
+  ready_at     INTEGER,
+  stopped_at   INTEGER,
+  removing_at  INTEGER,
+  monitor_pid  INTEGER,
+  monitor_start INTEGER,
+  netns_path   TEXT NOT NULL,
+  network_held INTEGER NOT NULL DEFAULT 0,
+  network      TEXT NOT NULL,
+  cgroup_path  TEXT NOT NULL,
+  boot_id      TEXT NOT NULL,
+  UNIQUE (namespace, name, uid, attempt)
+) STRICT;
+
+CREATE TABLE containers (
+  snapshot      INTEGER PRIMARY KEY AUTOINCREMENT,
+  id            TEXT NOT NULL UNIQUE,
+  pod_id        TEXT NOT NULL REFERENCES pods (id),
+  name          TEXT NOT NULL,
+  attempt       INTEGER NOT NULL,
+  config        TEXT NOT NULL,
+  image_id      TEXT NOT NULL,
+  image_ref     TEXT NOT NULL,
+  created_at    INTEGER NOT NULL,
+  prepared_at   INTEGER,
+  started_at    INTEGER,
+  finished_at   INTEGER,
+  exit_code     INTEGER,
+  signal        INTEGER,
+  oom_killed    INTEGER NOT NULL DEFAULT 0,
+  reason        TEXT NOT NULL DEFAULT '',
+  message       TEXT NOT NULL DEFAULT '',
+  removing_at   INTEGER,
+  pid           INTEGER,
+  start_time    INTEGER,
+  user          TEXT NOT NULL,
+  cgroup_path   TEXT NOT NULL,
+  log_path      TEXT NOT NULL,
+  stop_signal   INTEGER NOT NULL,
+  exec_template TEXT NOT NULL,
+  UNIQUE (pod_id, name, attempt)
+) STRICT;
+CREATE INDEX containers_by_image ON containers (image_id);
+
+CREATE TABLE layers (
+  number         INTEGER PRIMARY KEY AUTOINCREMENT,
+  diff_id        TEXT NOT NULL UNIQUE,
+  blob_digest    TEXT NOT NULL,
+  blob_size      INTEGER NOT NULL,
+  unpacked_bytes INTEGER NOT NULL,
+  entries        INTEGER NOT NULL,
+  created_at     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX layers_by_blob ON layers (blob_digest);
+
+CREATE TABLE images (
+  id              TEXT PRIMARY KEY,
+  size            INTEGER NOT NULL,
+  config          TEXT NOT NULL,
+  config_json     TEXT NOT NULL,
+  manifest_digest TEXT NOT NULL,
+  manifest        BLOB NOT NULL,
+  manifest_type   TEXT NOT NULL,
+  architecture    TEXT NOT NULL,
+  os              TEXT NOT NULL,
+  pulled_at       INTEGER NOT NULL,
+  pinned          INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE image_layers (
+  image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  layer    INTEGER NOT NULL REFERENCES layers (number),
+  PRIMARY KEY (image_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_layers_by_layer ON image_layers (layer);
+
+CREATE TABLE image_refs (
+  ref      TEXT PRIMARY KEY,
+  kind     TEXT NOT NULL CHECK (kind IN ('tag', 'digest')),
+  image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_refs_by_image ON image_refs (image_id);
+
+CREATE TABLE network_attachments (
+  pod_id      TEXT NOT NULL REFERENCES pods (id) ON DELETE CASCADE,
+  position    INTEGER NOT NULL,
+  network     TEXT NOT NULL,
+  interface   TEXT NOT NULL,
+  config      TEXT NOT NULL,
+  runtime     TEXT NOT NULL,
+  result      TEXT,
+  PRIMARY KEY (pod_id, position)
+) STRICT, WITHOUT ROWID;
+`,
+];

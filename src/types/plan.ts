@@ -1,0 +1,105 @@
+// The plan: what a monitor or a container's init does, in order, as primitive steps. Pure data.
+// `src/spec/encode-plan.ts` lays it out in one buffer; `addon/init/plan.h` mirrors the numbers.
+// Steps run in the new process between clone3 and execve (container, exec) or in the monitor
+// itself (pod). Paths called "target" are resolved beneath the root (openat2 RESOLVE_IN_ROOT).
+
+/** Host paths, resolved in the mount namespace of the daemon, are called `source` or `path`. */
+export type PlanStep =
+  // -- pod plans, executed by the monitor before it answers ------------------------------------
+  /** Joins the network namespace pinned at `path`. */
+  | { op: "join-netns"; path: string }
+  /** unshare(2) of the monitor; CLONE_NEW* flags (ipc, uts). */
+  | { op: "unshare"; flags: number }
+  | { op: "set-hostname"; hostname: string }
+  /** Writes /proc/sys/<key with dots as slashes>. */
+  | { op: "sysctl"; key: string; value: string }
+  /** Makes the pod's /dev/shm, held by the monitor in a mount namespace of its own. */
+  | { op: "create-shm"; sizeBytes: number }
+  /** Forks the reaping PID 1 of a new PID namespace that containers of the pod share. */
+  | { op: "pod-init" }
+  // -- container plans -------------------------------------------------------------------------
+  /** mount(NULL, "/", NULL, flags): MS_REC | MS_SLAVE, usually. */
+  | { op: "mount-propagation"; flags: number }
+  /** open_tree(OPEN_TREE_CLONE) of a host path into a slot, for a later attach-tree. */
+  | { op: "open-tree"; slot: number; source: string; recursive: boolean }
+  /** The same of the pod's /dev/shm. */
+  | { op: "open-shm"; slot: number }
+  /** The overlay root. `lowers` (top first), `upper` and `work` are relative to `base`; attached at `attachAt`. */
+  | {
+      op: "overlay-root";
+      base: string;
+      lowers: readonly string[];
+      upper: string;
+      work: string;
+      attachAt: string;
+      volatile: boolean;
+      /** Use mount(2) although fsopen would do; for tests of the old kernels' path. */
+      forceLegacy: boolean;
+    }
+  /** fsopen + fsconfig + fsmount + move_mount. `attributes` are MOUNT_ATTR_*. `options` are "key=value" or "key". */
+  | {
+      op: "mount";
+      fstype: string;
+      source: string;
+      target: string;
+      attributes: number;
+      options: readonly string[];
+      createTarget: boolean;
+    }
+  /** Attaches a slot. `setAttributes`/`clearAttributes` by mount_setattr, `propagation` an MS_* flag or 0. */
+  | {
+      op: "attach-tree";
+      slot: number;
+      target: string;
+      setAttributes: number;
+      clearAttributes: number;
+      propagation: number;
+      recursiveAttributes: boolean;
+      /** Creates a missing target: a directory or an empty file, as the source is. */
+      createTarget: boolean;
+    }
+  | { op: "make-node"; target: string; mode: number; major: number; minor: number; uid: number; gid: number }
+  | { op: "symlink"; content: string; target: string }
+  /** mkdir -p; only the last component gets mode and owner, and only when it was made. */
+  | { op: "make-dir"; target: string; mode: number; uid: number; gid: number }
+  /** Hides a path: a directory under an empty read-only tmpfs, a file under /dev/null. Missing is fine. */
+  | { op: "mask"; target: string }
+  | { op: "readonly-path"; target: string }
+  /** The root mount itself becomes read-only. */
+  | { op: "root-readonly" }
+  /** A pty of the container's own devpts; its master goes to the monitor, its slave becomes stdio and /dev/console. */
+  | { op: "console"; rows: number; columns: number }
+  | { op: "pivot-root" }
+  // -- container and exec plans ----------------------------------------------------------------
+  /** setns into the namespaces of the target container (CLONE_NEW* flags). */
+  | { op: "join"; flags: number }
+  | { op: "oom-score"; value: number; /** Go on at the nearest value when the kernel forbids it. */ clamp: boolean }
+  | { op: "rlimit"; resource: number; soft: number; hard: number; clamp: boolean }
+  | { op: "session-keyring" }
+  | { op: "cap-bounding"; mask: bigint }
+  /** setgroups, then setresgid and setresuid, keeping permitted capabilities for the steps that follow. */
+  | { op: "set-groups"; groups: readonly number[] }
+  | { op: "set-user"; uid: number; gid: number }
+  | { op: "cap-set"; effective: bigint; permitted: bigint; inheritable: bigint }
+  | { op: "cap-ambient"; mask: bigint }
+  | { op: "no-new-privs" }
+  | { op: "seccomp"; program: Uint8Array; flags: number }
+  | { op: "umask"; mask: number }
+  | { op: "chdir"; directory: string }
+  /** Writes to a file of /proc/self/attr (AppArmor, SELinux exec attributes). */
+  | { op: "exec-attribute"; file: string; value: string }
+  /** Everything is set up: tell the monitor, wait for its "go". */
+  | { op: "ready" }
+  /** Searches `path` (a PATH value) when argv[0] has no slash. Strings are byte strings (latin1). */
+  | { op: "exec"; argv: readonly string[]; env: readonly string[]; path: string };
+
+export type PlanOp = PlanStep["op"];
+
+/** Where the process of a plan is born. */
+export interface Plan {
+  /** CLONE_NEW* flags of the process itself, besides what it inherits from the monitor. */
+  readonly cloneFlags: number;
+  /** "own": as cloneFlags say; "pod": the pod's shared PID namespace; "container": that of the target container. */
+  readonly pidNamespace: "own" | "pod" | "container";
+  readonly steps: readonly PlanStep[];
+}
