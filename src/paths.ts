@@ -1,5 +1,6 @@
 // Every path once. Durable things live below `root`, volatile ones below `state`.
 
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { ContainerId, PodId } from "./types/ids.ts";
 
@@ -15,6 +16,11 @@ export interface Paths {
   /** Directory in which a container's root is attached inside its own mount namespace; always empty in the host. */
   readonly rootAttach: string;
   readonly netnsDir: string;
+  /**
+   * Six hexadecimal digits of the state path. Names of kernel objects outside root and state (pinned
+   * namespaces, cgroups) carry them, so that daemons that run side by side never take each other's for orphans.
+   */
+  readonly instance: string;
   /** Layers being unpacked: emptied at start-up. */
   readonly staging: string;
   /** An unpacked layer, absolute. */
@@ -34,6 +40,7 @@ export interface Paths {
 
 export function makePaths(root: string, state: string, socket: string, netnsDir = "/run/netns"): Paths {
   const snapshots = join(root, "s");
+  const instance = createHash("sha256").update(state).digest("hex").slice(0, 6);
   return {
     root,
     state,
@@ -42,6 +49,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     snapshots,
     rootAttach: join(state, "rootfs"),
     netnsDir,
+    instance,
     staging: join(snapshots, "staging"),
     layer: (number) => join(snapshots, "l", number.toString(36)),
     layerRelative: (number) => `l/${number.toString(36)}`,
@@ -50,9 +58,14 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     podState: (id) => join(state, "pods", id),
     // sun_path holds 107 bytes: 20 hexadecimal digits are enough to tell pods apart.
     monitorSocket: (id) => join(state, "m", id.slice(0, 20)),
-    netns: (id) => join(netnsDir, `berth-${id.slice(0, 32)}`),
+    netns: (id) => join(netnsDir, `berth-${instance}-${id.slice(0, 32)}`),
     podLogs: (id) => join(root, "logs", id),
   };
+}
+
+/** Name of a pod's cgroup directory beneath its parent. */
+export function podCgroupName(paths: Paths, id: PodId): string {
+  return `berth-${paths.instance}-${id.slice(0, 32)}`;
 }
 
 /** Below a pod's cgroup: the monitor's leaf and one per container. */
