@@ -6,23 +6,12 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  type ClientWritableStream,
-  type handleBidiStreamingCall,
-  type handleClientStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "berth.v1";
@@ -3558,160 +3547,6 @@ export interface EngineServer extends UntypedServiceImplementation {
   /** Loads the images of an OCI layout in a tar. */
   loadImage: handleClientStreamingCall<LoadImageRequest, LoadImageResponse>;
 }
-
-export interface EngineClient extends Client {
-  /** What the daemon is and where it keeps things. */
-  info(request: InfoRequest, callback: (error: ServiceError | null, response: InfoResponse) => void): ClientUnaryCall;
-  info(
-    request: InfoRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: InfoResponse) => void,
-  ): ClientUnaryCall;
-  info(
-    request: InfoRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: InfoResponse) => void,
-  ): ClientUnaryCall;
-  /** Full ids of a container named by name, id, or unique prefix of an id. */
-  resolve(
-    request: ResolveRequest,
-    callback: (error: ServiceError | null, response: ResolveResponse) => void,
-  ): ClientUnaryCall;
-  resolve(
-    request: ResolveRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ResolveResponse) => void,
-  ): ClientUnaryCall;
-  resolve(
-    request: ResolveRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ResolveResponse) => void,
-  ): ClientUnaryCall;
-  /** Every container of the engine, with what a listing shows and the CRI's listing lacks. */
-  listContainers(
-    request: ListContainersRequest,
-    callback: (error: ServiceError | null, response: ListContainersResponse) => void,
-  ): ClientUnaryCall;
-  listContainers(
-    request: ListContainersRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ListContainersResponse) => void,
-  ): ClientUnaryCall;
-  listContainers(
-    request: ListContainersRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ListContainersResponse) => void,
-  ): ClientUnaryCall;
-  /** Every image, with its creation time. */
-  listImages(
-    request: ListImagesRequest,
-    callback: (error: ServiceError | null, response: ListImagesResponse) => void,
-  ): ClientUnaryCall;
-  listImages(
-    request: ListImagesRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ListImagesResponse) => void,
-  ): ClientUnaryCall;
-  listImages(
-    request: ListImagesRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ListImagesResponse) => void,
-  ): ClientUnaryCall;
-  /** Everything known of one object, as JSON. */
-  inspect(
-    request: InspectRequest,
-    callback: (error: ServiceError | null, response: InspectResponse) => void,
-  ): ClientUnaryCall;
-  inspect(
-    request: InspectRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: InspectResponse) => void,
-  ): ClientUnaryCall;
-  inspect(
-    request: InspectRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: InspectResponse) => void,
-  ): ClientUnaryCall;
-  /**
-   * Streams of a container's first process. It may be called before the container is started, so
-   * that no output is lost. The server's first message is `attached`, its last one `exit`.
-   * Cancelling the call detaches.
-   */
-  attach(): ClientDuplexStream<AttachRequest, AttachResponse>;
-  attach(options: Partial<CallOptions>): ClientDuplexStream<AttachRequest, AttachResponse>;
-  attach(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<AttachRequest, AttachResponse>;
-  /** Runs one more process in a container. Cancelling the call kills it. */
-  exec(): ClientDuplexStream<ExecRequest, ExecResponse>;
-  exec(options: Partial<CallOptions>): ClientDuplexStream<ExecRequest, ExecResponse>;
-  exec(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ExecRequest, ExecResponse>;
-  /** Answers when the container's first process has ended. */
-  wait(request: WaitRequest, callback: (error: ServiceError | null, response: WaitResponse) => void): ClientUnaryCall;
-  wait(
-    request: WaitRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: WaitResponse) => void,
-  ): ClientUnaryCall;
-  wait(
-    request: WaitRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: WaitResponse) => void,
-  ): ClientUnaryCall;
-  /** Sends a signal to the container's first process. */
-  signalContainer(
-    request: SignalContainerRequest,
-    callback: (error: ServiceError | null, response: SignalContainerResponse) => void,
-  ): ClientUnaryCall;
-  signalContainer(
-    request: SignalContainerRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: SignalContainerResponse) => void,
-  ): ClientUnaryCall;
-  signalContainer(
-    request: SignalContainerRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: SignalContainerResponse) => void,
-  ): ClientUnaryCall;
-  /** Records of the container's log file, the oldest first. */
-  logs(request: LogsRequest, options?: Partial<CallOptions>): ClientReadableStream<LogsResponse>;
-  logs(request: LogsRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LogsResponse>;
-  /** Pulls an image; the last message carries its id. */
-  pullImage(request: PullImageRequest, options?: Partial<CallOptions>): ClientReadableStream<PullImageResponse>;
-  pullImage(
-    request: PullImageRequest,
-    metadata?: Metadata,
-    options?: Partial<CallOptions>,
-  ): ClientReadableStream<PullImageResponse>;
-  /** Loads the images of an OCI layout in a tar. */
-  loadImage(
-    callback: (error: ServiceError | null, response: LoadImageResponse) => void,
-  ): ClientWritableStream<LoadImageRequest>;
-  loadImage(
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: LoadImageResponse) => void,
-  ): ClientWritableStream<LoadImageRequest>;
-  loadImage(
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: LoadImageResponse) => void,
-  ): ClientWritableStream<LoadImageRequest>;
-  loadImage(
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: LoadImageResponse) => void,
-  ): ClientWritableStream<LoadImageRequest>;
-}
-
-export const EngineClient = makeGenericClientConstructor(EngineService, "berth.v1.Engine") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): EngineClient;
-  service: typeof EngineService;
-  serviceName: string;
-};
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
