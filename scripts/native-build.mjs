@@ -2,7 +2,7 @@
 // script, so it must work offline, on any Node from 18 on, and whatever build tool started npm.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync, writeFileSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { dirname, join, relative } from "node:path";
@@ -68,6 +68,14 @@ function findNode() {
   return existsSync(pinned) ? pinned : process.execPath;
 }
 
+/** A configured tree knows its sources by absolute path: after the project moved it is of no use. */
+function dropMovedCache() {
+  const cache = join(output, "CMakeCache.txt");
+  if (!existsSync(cache)) return;
+  const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, "utf8"))?.[1];
+  if (home !== join(root, "addon")) rmSync(output, { recursive: true, force: true });
+}
+
 /** Newest modification time below `directory`, so that an unchanged tree costs no cmake run. */
 function newest(directory) {
   let time = 0;
@@ -84,7 +92,8 @@ function sources() {
 
 function isCurrent(stamp) {
   if (process.argv.includes("--force") || !existsSync(stamp)) return false;
-  if (!existsSync(join(output, "Release/berth.node"))) return false;
+  const products = ["berth.node", "probe"].map((name) => join(output, "Release", name));
+  if (!products.every((path) => existsSync(path))) return false;
   const built = statSync(stamp).mtimeMs;
   return sources().every((directory) => newest(directory) < built);
 }
@@ -99,9 +108,10 @@ function build() {
   }
   const cmakeJs = findCmakeJs();
   if (cmakeJs === null) fail("cmake-js is not installed; run: npm ci");
+  dropMovedCache();
   mkdirSync(join(output, "home"), { recursive: true });
   const cores = String(cpus().length || 1);
-  const args = [cmakeJs, "compile", "--directory", join(root, "addon"), "--out", output, "--parallel", cores];
+  const args = [cmakeJs, "build", "--directory", join(root, "addon"), "--out", output, "--parallel", cores];
   // flock: an npm install and a test run may want to build at the same time.
   const command = [join(root, "out/native.lock"), findNode(), ...args, "--log-level", "warn"];
   const result = spawnSync("flock", command, {
