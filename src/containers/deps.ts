@@ -1,0 +1,73 @@
+// What the verbs of containers work with.
+
+import type { HostFacts, Kernel } from "../kernel/kernel.ts";
+import type { Logger } from "../lib/call.ts";
+import { KeyedMutex, SingleFlight } from "../lib/single-flight.ts";
+import type { MonitorDriver } from "../monitor/monitor.ts";
+import { MonitorRegistry } from "../monitor/registry.ts";
+import type { Paths } from "../paths.ts";
+import type { Store } from "../store/open.ts";
+import type { BerthConfig } from "../types/config.ts";
+import type { BerthEvent, EventSink } from "../types/events.ts";
+import type { ContainerId } from "../types/ids.ts";
+import type { Image } from "../types/image.ts";
+import { ExitWaiters } from "./exit-waiters.ts";
+import { SeccompCache } from "./seccomp-cache.ts";
+import { OpenSessions } from "./open-sessions.ts";
+import { UserFilesCache } from "./user-files.ts";
+
+export interface ContainerDeps {
+  readonly store: Store;
+  readonly kernel: Kernel;
+  readonly paths: Paths;
+  readonly config: BerthConfig;
+  readonly host: HostFacts;
+  readonly log: Logger;
+  readonly monitors: MonitorRegistry;
+  readonly monitorDriver: MonitorDriver;
+  readonly seccomp: SeccompCache;
+  readonly userFiles: UserFilesCache;
+  readonly events: EventSink;
+  readonly mutex: KeyedMutex;
+  /** By pod, name and attempt. */
+  readonly creating: SingleFlight<ContainerId>;
+  /** By container id. An exit is recorded after the start that it follows. */
+  readonly starting: SingleFlight<void>;
+  readonly removing: SingleFlight<void>;
+  readonly exits: ExitWaiters;
+  /** Containers whose stop signal was sent: a second stop only shortens the wait. */
+  readonly signalled: Set<ContainerId>;
+  readonly sessions: OpenSessions;
+}
+
+export interface ContainerParts {
+  readonly store: Store;
+  readonly kernel: Kernel;
+  readonly paths: Paths;
+  readonly config: BerthConfig;
+  readonly host: HostFacts;
+  readonly log: Logger;
+  readonly monitorDriver: MonitorDriver;
+  readonly events: (event: BerthEvent) => void;
+  /** Reads a file of an image (src/snapshots), null when missing. */
+  readonly readImageFile: (image: Image, path: string) => Promise<Uint8Array | null>;
+}
+
+/** Adds what the verbs keep in memory. */
+export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
+  const { readImageFile, ...rest } = parts;
+  return {
+    ...rest,
+    monitors: new MonitorRegistry(),
+    seccomp: new SeccompCache(parts.kernel),
+    userFiles: new UserFilesCache(readImageFile),
+    mutex: new KeyedMutex(),
+    creating: new SingleFlight(),
+    starting: new SingleFlight(),
+    removing: new SingleFlight(),
+    exits: new ExitWaiters(),
+    signalled: new Set(),
+    sessions: new OpenSessions(),
+  };
+}
+
