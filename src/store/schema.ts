@@ -106,4 +106,10 @@ CREATE TABLE network_attachments (
   PRIMARY KEY (pod_id, position)
 ) STRICT, WITHOUT ROWID;
 `,
+  `
+CREATE TABLE pod_cidrs (
+  position INTEGER PRIMARY KEY,
+  cidr     TEXT NOT NULL
+) STRICT;
+`,
 ];

@@ -32,6 +32,8 @@ export interface NetworkConfig {
   readonly cniBinDirs: readonly string[];
   /** IPv4 subnet of berth's own default bridge network, used when cniConfDir holds no configuration. */
   readonly defaultSubnet: string;
+  /** Bridge of that network, at most 15 characters (IFNAMSIZ). Default "berth0". */
+  readonly bridgeName?: string | undefined;
 }
 
 export interface BerthConfig {
