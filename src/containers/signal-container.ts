@@ -1,5 +1,5 @@
-import { BerthError } from "../lib/errors.ts";
 import type { Call } from "../lib/call.ts";
+import { BerthError } from "../lib/errors.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";

@@ -204,7 +204,7 @@ export interface ExecStarted {
 }
 
 export interface ExecResponse {
-  /** In the first message, and only there. */
+  /** In one message, once the process runs. */
   started: ExecStarted | undefined;
   stdout: Buffer;
   stderr: Buffer;
@@ -253,14 +253,12 @@ export interface LogRecord {
   /** RFC 3339 with nanoseconds, as the log file has it. */
   time: string;
   stderr: boolean;
-  /** One line with its line feed, or a part of one when the line is still being written. */
+  /** One line with its line feed; without one, the stream's next record continues the line. */
   content: Buffer;
 }
 
 export interface PullImageRequest {
   image: string;
-  username: string;
-  password: string;
 }
 
 export interface LayerProgress {
@@ -2954,19 +2952,13 @@ export const LogRecord: MessageFns<LogRecord> = {
 };
 
 function createBasePullImageRequest(): PullImageRequest {
-  return { image: "", username: "", password: "" };
+  return { image: "" };
 }
 
 export const PullImageRequest: MessageFns<PullImageRequest> = {
   encode(message: PullImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.image !== "") {
       writer.uint32(10).string(message.image);
-    }
-    if (message.username !== "") {
-      writer.uint32(18).string(message.username);
-    }
-    if (message.password !== "") {
-      writer.uint32(26).string(message.password);
     }
     return writer;
   },
@@ -2992,22 +2984,6 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
             message.image = reader.string();
             continue;
           }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.username = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.password = reader.string();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3026,8 +3002,6 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
   fromPartial(object: DeepPartial<PullImageRequest>): PullImageRequest {
     const message = createBasePullImageRequest();
     message.image = object.image ?? "";
-    message.username = object.username ?? "";
-    message.password = object.password ?? "";
     return message;
   },
 };

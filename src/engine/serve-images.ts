@@ -1,0 +1,66 @@
+// The calls that move images: pulling with progress, loading from a stream.
+
+import type { ServerReadableStream } from "@grpc/grpc-js";
+import type {
+  LayerProgress,
+  LoadImageRequest,
+  LoadImageResponse,
+  PullImageRequest,
+  PullImageResponse,
+} from "../gen/berth/v1/engine.ts";
+import { imageStatus } from "../images/image-status.ts";
+import { loadImage } from "../images/load-image.ts";
+import { pullImage } from "../images/pull-image.ts";
+import type { Call } from "../lib/call.ts";
+import type { EngineDeps } from "./deps.ts";
+
+/** Milliseconds between two messages of progress. */
+const INTERVAL = 80;
+
+/** Pulls an image and sends what became of its layers since the last message. */
+export async function servePullImage(
+  deps: EngineDeps,
+  call: Call,
+  request: PullImageRequest,
+  send: (response: PullImageResponse) => Promise<void>,
+): Promise<void> {
+  const news = new Map<string, LayerProgress>();
+  let sending: Promise<void> | null = null;
+  const flush = async () => {
+    const layers = [...news.values()];
+    news.clear();
+    if (layers.length > 0) await send({ layers, imageId: "", repoDigests: [] });
+  };
+  const timer = setInterval(() => {
+    // A client that reads slowly gets fewer messages, not old ones.
+    sending ??= flush().finally(() => {
+      sending = null;
+    });
+  }, INTERVAL);
+  try {
+    const imageId = await pullImage(deps, call, { image: request.image }, (progress) => {
+      const { layer, phase, bytes, total } = progress;
+      news.set(layer, { layer, phase, bytes: BigInt(bytes), total: BigInt(total) });
+    });
+    await sending;
+    await flush();
+    const repoDigests = imageStatus(deps, imageId)?.repoDigests ?? [];
+    await send({ layers: [], imageId, repoDigests: [...repoDigests] });
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Loads the images of a tar that the client streams. */
+export async function serveLoadImage(
+  deps: EngineDeps,
+  call: Call,
+  rpc: ServerReadableStream<LoadImageRequest, LoadImageResponse>,
+): Promise<LoadImageResponse> {
+  const loaded = await loadImage(deps, call, bytesOf(rpc));
+  return { images: loaded.map(({ id, references }) => ({ imageId: id, references })) };
+}
+
+async function* bytesOf(messages: AsyncIterable<LoadImageRequest>): AsyncGenerator<Uint8Array> {
+  for await (const { data } of messages) yield data;
+}

@@ -1,0 +1,107 @@
+// berth's own API beside the CRI (proto/berth/v1/engine.proto): translates to the verbs, nothing else.
+
+import type { Server } from "@grpc/grpc-js";
+import { attachContainer } from "../containers/attach-container.ts";
+import { openExec } from "../containers/open-exec.ts";
+import { signalContainer } from "../containers/signal-container.ts";
+import { waitContainer } from "../containers/wait-container.ts";
+import {
+  type AttachResponse,
+  type AttachStart,
+  type EngineServer,
+  EngineService,
+  type ExecResponse,
+  type ExecStart,
+  type WaitResponse,
+} from "../gen/berth/v1/engine.ts";
+import type { Call } from "../lib/call.ts";
+import type { EngineDeps } from "./deps.ts";
+import { info } from "./info.ts";
+import { inspect } from "./inspect.ts";
+import { resolve } from "./resolve.ts";
+import { callOf, serverStream, unary } from "./rpc.ts";
+import { serveLoadImage, servePullImage } from "./serve-images.ts";
+import { serveLogs } from "./serve-logs.ts";
+import { type SessionOutput, type SessionShape, serveSession } from "./serve-session.ts";
+import { serviceError } from "./status.ts";
+import { containerSummaries, imageSummaries } from "./summaries.ts";
+
+/** Adds the service berth.v1.Engine to `server`. */
+export function serveEngine(server: Server, deps: EngineDeps): void {
+  const handlers: EngineServer = {
+    info: unary(deps, () => info(deps)),
+    resolve: unary(deps, (_call, request) => resolve(deps, request)),
+    listContainers: unary(deps, () => ({ containers: containerSummaries(deps) })),
+    listImages: unary(deps, () => ({ images: imageSummaries(deps) })),
+    inspect: unary(deps, (_call, request) => inspect(deps, request)),
+    wait: unary(deps, (call, request) => wait(deps, call, request.containerId)),
+    signalContainer: unary(deps, (call, request) => {
+      signalContainer(deps, call, request.containerId, request.signal);
+      return {};
+    }),
+    attach: (rpc) => serveSession(rpc, deps, attachShape(deps)),
+    exec: (rpc) => serveSession(rpc, deps, execShape(deps)),
+    logs: serverStream(deps, (call, request, send) => serveLogs(deps, call, request, send)),
+    pullImage: serverStream(deps, (call, request, send) => servePullImage(deps, call, request, send)),
+    loadImage: (rpc, answer) => {
+      serveLoadImage(deps, callOf(rpc, deps), rpc).then(
+        (response) => answer(null, response),
+        (error) => answer(serviceError(error)),
+      );
+    },
+  };
+  server.addService(EngineService, handlers);
+}
+
+async function wait(deps: EngineDeps, call: Call, id: string): Promise<WaitResponse> {
+  const { exitCode, signal, finishedAt, oomKilled } = await waitContainer(deps, call, id);
+  return { exit: { exitCode, signal }, finishedAt: BigInt(finishedAt), oomKilled };
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function parts({ stdout = NOTHING, stderr = NOTHING, exit }: SessionOutput) {
+  return { stdout, stderr, exit };
+}
+
+function attachShape(deps: EngineDeps): SessionShape<AttachStart, AttachResponse> {
+  return {
+    open: async (call, { containerId, stdin, size }) => {
+      const session = await attachContainer(deps, call, containerId, { stdin });
+      if (size !== undefined) session.resize(size.rows, size.columns);
+      return session;
+    },
+    greet: (session, send) => {
+      // It may still be waiting for its start: nobody is told of a failure twice.
+      session.started.catch(() => {});
+      send({ attached: true, ...parts({}) });
+    },
+    respond: (output) => ({ attached: false, ...parts(output) }),
+  };
+}
+
+function execShape(deps: EngineDeps): SessionShape<ExecStart, ExecResponse> {
+  return {
+    open: (call, start) =>
+      openExec(deps, call, start.containerId, {
+        argv: start.argv,
+        tty: start.tty,
+        stdin: start.stdin,
+        rows: start.size?.rows ?? 0,
+        columns: start.size?.columns ?? 0,
+        // Environments are byte strings.
+        env: start.env.map((entry) => Buffer.from(entry, "utf8").toString("latin1")),
+        privileged: start.privileged,
+        ...(start.user === "" ? {} : { user: start.user }),
+        ...(start.workingDir === "" ? {} : { workingDir: start.workingDir }),
+      }),
+    greet: (session, send) => {
+      session.started.then(
+        ({ pid }) => send({ started: { pid }, ...parts({}) }),
+        // `exited` rejects with the same error.
+        () => {},
+      );
+    },
+    respond: (output) => ({ started: undefined, ...parts(output) }),
+  };
+}
