@@ -4,8 +4,8 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { findGo } from "./lib/go.mjs";
-import { hashFiles, isCurrent, markCurrent } from "./lib/stamp.mjs";
 import { projectRoot, run } from "./lib/run.mjs";
+import { hashFiles, isCurrent, markCurrent } from "./lib/stamp.mjs";
 
 const module = join(projectRoot, "test/crictl");
 const target = join(projectRoot, "out/tools/crictl");
@@ -17,8 +17,15 @@ export async function buildCrictl() {
   if (existsSync(target) && isCurrent("crictl", hash)) return target;
   mkdirSync(join(projectRoot, "out/tools"), { recursive: true });
   const go = await findGo(join(module, "go.mod"));
-  const version = (await run(go, ["list", "-m", "-f", "{{.Version}}", PACKAGE], { cwd: module, quiet: true })).stdout.trim();
-  const flags = ["-trimpath", "-buildvcs=false", "-ldflags", `-s -w -X ${PACKAGE}/pkg/version.Version=${version}`];
+  const version = (
+    await run(go, ["list", "-m", "-f", "{{.Version}}", PACKAGE], { cwd: module, quiet: true })
+  ).stdout.trim();
+  const flags = [
+    "-trimpath",
+    "-buildvcs=false",
+    "-ldflags",
+    `-s -w -X ${PACKAGE}/pkg/version.Version=${version}`,
+  ];
   await run(go, ["build", ...flags, "-o", target, `${PACKAGE}/cmd/crictl`], {
     cwd: module,
     env: { CGO_ENABLED: "0" },

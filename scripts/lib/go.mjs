@@ -1,6 +1,15 @@
 // Finds, or gets through the Go module proxy, a Go that is new enough for a module.
 
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import { projectRoot, run } from "./run.mjs";
 
@@ -68,5 +77,7 @@ export async function findGo(goMod) {
     if (version !== null) older ??= candidate;
   }
   if (older !== null) return installToolchain(older, wanted);
-  throw new Error(`Go ${wanted} is needed to build crictl; install it in /usr/local/go, or: apt-get install golang-go`);
+  throw new Error(
+    `Go ${wanted} is needed to build crictl; install it in /usr/local/go, or: apt-get install golang-go`,
+  );
 }

@@ -1,0 +1,108 @@
+// Brings a Debian 12 machine to where everything builds and runs: packages, npm modules, the native parts,
+// the bundles. Does only what is missing; with nothing missing it takes well under a second. Runs on any
+// Node from 18 on; the project's own Node 24 comes through npm.
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildCrictl } from "./build-crictl.mjs";
+import {
+  BUILD_PACKAGES,
+  installPackages,
+  missingPackages,
+  RUN_PACKAGES,
+  TEST_PACKAGES,
+} from "./lib/packages.mjs";
+import { projectNode, projectRoot, run } from "./lib/run.mjs";
+import { isCurrent, markCurrent, newestChange } from "./lib/stamp.mjs";
+
+const OLDEST_NODE = 18;
+
+function readLock(path) {
+  try {
+    return JSON.parse(readFileSync(join(projectRoot, path), "utf8")).packages;
+  } catch {
+    // Missing or half written: what it would say counts as not installed.
+    return null;
+  }
+}
+
+/** Compares what npm installed with package-lock.json; a package for another CPU may be missing. */
+function areModulesCurrent() {
+  const wanted = readLock("package-lock.json");
+  const installed = readLock("node_modules/.package-lock.json");
+  if (wanted === null || installed === null) return false;
+  return Object.entries(wanted).every(([path, facts]) => {
+    if (path === "") return true;
+    const found = installed[path];
+    return found === undefined ? facts.optional === true : found.version === facts.version;
+  });
+}
+
+async function setUpPackages(forTests) {
+  const wanted = [...BUILD_PACKAGES, ...RUN_PACKAGES, ...(forTests ? TEST_PACKAGES : [])];
+  const missing = await missingPackages(wanted);
+  if (missing.length === 0) return;
+  console.log(`setup: installing ${missing.join(" ")}`);
+  await installPackages(missing);
+}
+
+async function setUpModules() {
+  if (areModulesCurrent()) return;
+  console.log("setup: npm ci");
+  const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"];
+  await run("npm", args);
+}
+
+async function setUpNative() {
+  await run(projectNode(), [join(projectRoot, "scripts/native-build.mjs")]);
+}
+
+async function setUpBundles() {
+  const sources = ["src", "proto", "package-lock.json", "scripts/bundle.mjs"];
+  const newest = Math.max(...sources.map((name) => newestChange(join(projectRoot, name))));
+  const products = ["out/berthd.mjs", "out/berth.cjs"].map((name) => join(projectRoot, name));
+  const stamp = String(newest);
+  if (isCurrent("bundles", stamp) && products.every((path) => existsSync(path))) return;
+  await run(projectNode(), [join(projectRoot, "scripts/bundle.mjs")]);
+  markCurrent("bundles", stamp);
+}
+
+/** The pinned Node must be there: without it everything would run on whatever Node started us. */
+async function checkNode() {
+  const { stdout } = await run(projectNode(), ["--version"], { quiet: true });
+  if (Number(/^v(\d+)/.exec(stdout)?.[1]) < 22) {
+    throw new Error(
+      `npm did not install the project's own Node (found ${stdout.trim()}); run: npm ci --include=optional`,
+    );
+  }
+}
+
+/**
+ * @param {{ forTests?: boolean }} options with forTests also what only tests need: a registry, crictl, …
+ * @returns {Promise<{ setupMs: number, buildMs: number }>} how long installing and building took
+ */
+export async function setup({ forTests = false } = {}) {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major < OLDEST_NODE)
+    throw new Error(`Node ${OLDEST_NODE} or newer is needed to start; this is ${process.version}`);
+  const started = performance.now();
+  // Without root only what a build needs is asked for: the rest would not be used.
+  if (existsSync("/usr/bin/dpkg-query")) await setUpPackages(forTests);
+  await setUpModules();
+  await checkNode();
+  const installed = performance.now();
+  await setUpNative();
+  await setUpBundles();
+  if (forTests) await buildCrictl();
+  return { setupMs: installed - started, buildMs: performance.now() - installed };
+}
+
+if (process.argv[1]?.endsWith("/setup.mjs")) {
+  setup({ forTests: process.argv.includes("--tests") }).then(
+    ({ setupMs, buildMs }) => console.log(`setup: ready (${((setupMs + buildMs) / 1000).toFixed(1)} s)`),
+    (error) => {
+      console.error(`setup: ${error.message}`);
+      process.exitCode = 1;
+    },
+  );
+}

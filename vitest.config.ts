@@ -1,0 +1,52 @@
+// The tiers of the test suite. unit and tidy need nothing; kernel and e2e need root and run one file at a
+// time, because they count what the host has (mounts, cgroups, network namespaces) before and after.
+
+import { defineConfig } from "vitest/config";
+
+const isRoot = process.getuid?.() === 0;
+
+/** Listing is allowed without root, so that what is skipped can be counted. */
+const mayLoad = isRoot || process.env.BERTH_TEST_LIST === "1";
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          pool: "threads",
+          isolate: false,
+        },
+      },
+      {
+        test: {
+          name: "tidy",
+          include: ["test/tidy/**/*.test.ts"],
+          pool: "threads",
+          isolate: false,
+        },
+      },
+      {
+        test: {
+          name: "kernel",
+          include: mayLoad ? ["test/kernel/**/*.test.ts"] : [],
+          pool: "forks",
+          fileParallelism: false,
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: mayLoad ? ["test/e2e/**/*.test.ts"] : [],
+          pool: "forks",
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+});
