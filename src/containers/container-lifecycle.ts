@@ -19,7 +19,8 @@ export type ContainerAction = "start" | "exec" | "attach" | "reopen the log of" 
 const LEGAL: Record<ContainerAction, readonly ContainerState[]> = {
   start: ["CREATED"],
   exec: ["RUNNING"],
-  attach: ["RUNNING"],
+  // A created one too, so that who attaches before the start misses no output.
+  attach: ["CREATED", "RUNNING"],
   "reopen the log of": ["RUNNING"],
   resize: ["RUNNING"],
   update: ["CREATED", "RUNNING"],

@@ -12,8 +12,8 @@ import type { BerthEvent, EventSink } from "../types/events.ts";
 import type { ContainerId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import { ExitWaiters } from "./exit-waiters.ts";
-import { SeccompCache } from "./seccomp-cache.ts";
 import { OpenSessions } from "./open-sessions.ts";
+import { SeccompCache } from "./seccomp-cache.ts";
 import { UserFilesCache } from "./user-files.ts";
 
 export interface ContainerDeps {
@@ -70,4 +70,3 @@ export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
     sessions: new OpenSessions(),
   };
 }
-

@@ -13,7 +13,10 @@ export interface ContainerFilter {
 }
 
 /** Containers that match every part of the filter, the oldest first (CRI, ListContainers). */
-export function listContainers(deps: Pick<ContainerDeps, "store">, filter: ContainerFilter = {}): Container[] {
+export function listContainers(
+  deps: Pick<ContainerDeps, "store">,
+  filter: ContainerFilter = {},
+): Container[] {
   const labels = Object.entries(filter.labels ?? {});
   return visibleContainers(deps.store).filter((container) => {
     if (filter.id !== undefined && !container.id.startsWith(filter.id)) return false;

@@ -1,7 +1,7 @@
 // /etc/passwd and /etc/group of images. An image never changes, so both are read once per image.
 
-import type { Image } from "../types/image.ts";
 import type { ImageId } from "../types/ids.ts";
+import type { Image } from "../types/image.ts";
 
 export interface ImageUserFiles {
   readonly passwd: Uint8Array | null;

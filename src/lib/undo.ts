@@ -45,11 +45,7 @@ export class Steps {
 }
 
 /** Runs `body` with a step list; rolls back when it throws. */
-export async function withSteps<T>(
-  verb: string,
-  call: Call,
-  body: (steps: Steps) => Promise<T>,
-): Promise<T> {
+export async function withSteps<T>(verb: string, call: Call, body: (steps: Steps) => Promise<T>): Promise<T> {
   const steps = new Steps(verb, call);
   try {
     const result = await body(steps);

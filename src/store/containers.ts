@@ -203,3 +203,22 @@ export function commitContainerResources(store: Store, id: ContainerId, resource
 export function deleteContainer(store: Store, id: ContainerId): void {
   statement(store, "DELETE FROM containers WHERE id = ?").run(id);
 }
+
+/** Frees the (pod, name, attempt) of a container whose creation failed and could not be undone yet. */
+export function releaseContainerName(store: Store, id: ContainerId): void {
+  statement(
+    store,
+    `UPDATE containers SET name = name || ' undone ' || id
+       WHERE id = ? AND prepared_at IS NULL AND instr(name, ' undone ') = 0`,
+  ).run(id);
+}
+
+/** Containers with unfinished business: never prepared, or being removed. */
+export function unfinishedContainers(store: Store): Container[] {
+  return statement(
+    store,
+    `SELECT ${COLUMNS} FROM containers WHERE prepared_at IS NULL OR removing_at IS NOT NULL ORDER BY snapshot`,
+  )
+    .all()
+    .map((row) => toContainer(row as ContainerRow));
+}

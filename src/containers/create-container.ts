@@ -1,0 +1,226 @@
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { applyLimits } from "../cgroups/apply-limits.ts";
+import { resolveImage } from "../images/resolve-image.ts";
+import type { Call } from "../lib/call.ts";
+import { nowMicros } from "../lib/clock.ts";
+import { BerthError, messageOf } from "../lib/errors.ts";
+import { newId } from "../lib/new-id.ts";
+import { outlive } from "../lib/outlive.ts";
+import type { Steps } from "../lib/undo.ts";
+import { withSteps } from "../lib/undo.ts";
+import { containerCgroup } from "../paths.ts";
+import { makeSnapshot } from "../snapshots/make-snapshot.ts";
+import { cgroupWrites } from "../spec/resources.ts";
+import {
+  commitContainerPrepared,
+  findContainer,
+  findContainerByName,
+  insertContainer,
+  releaseContainerName,
+} from "../store/containers.ts";
+import { findPod } from "../store/pods.ts";
+import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
+import type { ContainerId, PodId } from "../types/ids.ts";
+import type { Image } from "../types/image.ts";
+import type { Pod, PodConfig, ProcessRef } from "../types/pod.ts";
+import { stateOfContainer } from "./container-lifecycle.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { logPathOf } from "./log-path.ts";
+import type { PlannedContainer } from "./plan-container.ts";
+import { planContainer } from "./plan-container.ts";
+import { prepareContainer } from "./prepare-container.ts";
+import { requireMonitor } from "./require-monitor.ts";
+import { stopSignalOf } from "./stop-signal.ts";
+import { undoContainer } from "./undo-container.ts";
+
+export interface CreateContainerRequest {
+  readonly podId: PodId;
+  readonly config: ContainerConfig;
+  /** The pod's config as the client repeats it. The one given to RunPodSandbox counts. */
+  readonly podConfig?: PodConfig | undefined;
+}
+
+/**
+ * Makes a container and its process up to the point before execve (CRI, CreateContainer). (pod, name,
+ * attempt) is the idempotency key: a retry joins the running operation, or gets the id of the container
+ * that it made. FAILED_PRECONDITION when the pod is not READY, NOT_FOUND when pod or image are not there.
+ */
+export function createContainer(
+  deps: ContainerDeps,
+  call: Call,
+  request: CreateContainerRequest,
+): Promise<ContainerId> {
+  const { name, attempt } = request.config.metadata;
+  if (name === "") {
+    return Promise.reject(new BerthError("INVALID_ARGUMENT", "create container: metadata.name is empty"));
+  }
+  const key = creationKey(request.podId, name, attempt);
+  return outlive(call, deps.creating, key, `create container "${name}"`, (own) => create(deps, own, request));
+}
+
+/** Key of a CreateContainer in `deps.creating`. */
+export function creationKey(podId: PodId, name: string, attempt: number): string {
+  return `${podId}/${attempt}/${name}`;
+}
+
+async function create(
+  deps: ContainerDeps,
+  call: Call,
+  { podId, config }: CreateContainerRequest,
+): Promise<ContainerId> {
+  const doing = `create container "${config.metadata.name}"`;
+  const pod = requireReadyPod(deps, podId, doing);
+  const existing = findContainerByName(deps.store, podId, config.metadata);
+  if (existing !== null) {
+    const found = adoptExisting(existing, doing);
+    if (found !== null) return found;
+    // Left by a creation that could not be undone: it is cleared in the background.
+    releaseContainerName(deps.store, existing.id);
+  }
+  if (config.security.privileged && !pod.config.security.privileged) {
+    throw new BerthError(
+      "INVALID_ARGUMENT",
+      `${doing}: a privileged container needs a privileged sandbox, and "${podId}" is not`,
+    );
+  }
+  const image = requireImage(deps, config, doing);
+  requireMonitor(deps, podId, doing);
+  return await withSteps("CreateContainer", call, async (steps) => {
+    const container = await reserve(deps, call, steps, pod, image, config);
+    const { planned, process } = await build(deps, call, steps, { pod, image, container });
+    // The pod may have been stopped meanwhile: then this container must not outlive it.
+    requireReadyPod(deps, podId, doing);
+    await steps.run("commit", () => {
+      const { uid, gid, groups } = planned.user;
+      commitContainerPrepared(deps.store, container.id, {
+        preparedAt: nowMicros(),
+        process,
+        user: { uid, gid, groups },
+        execTemplate: planned.execTemplate,
+      });
+    });
+    deps.events({ type: "container-created", containerId: container.id, podId, at: container.createdAt });
+    return container.id;
+  });
+}
+
+function requireReadyPod(deps: ContainerDeps, podId: PodId, doing: string): Pod {
+  const pod = findPod(deps.store, podId);
+  if (pod === null || pod.readyAt === null) {
+    throw new BerthError("NOT_FOUND", `${doing}: pod sandbox "${podId}": no such pod sandbox`);
+  }
+  if (pod.stoppedAt === null && pod.removingAt === null) return pod;
+  throw new BerthError("FAILED_PRECONDITION", `${doing}: pod sandbox "${podId}" is NOTREADY; run a new one`);
+}
+
+/** The id to answer a retry with; null when the row is a remainder. */
+function adoptExisting(existing: Container, doing: string): ContainerId | null {
+  if (existing.preparedAt === null) return null;
+  if (stateOfContainer(existing) === "CREATED" && existing.removingAt === null) return existing.id;
+  throw new BerthError(
+    "ALREADY_EXISTS",
+    `${doing}: container "${existing.id}" of the same name and attempt is ${stateOfContainer(existing)}; ` +
+      "remove it, or create the next attempt",
+  );
+}
+
+function requireImage(deps: ContainerDeps, config: ContainerConfig, doing: string): Image {
+  const reference = config.image.image;
+  if (reference === "") throw new BerthError("INVALID_ARGUMENT", `${doing}: no image is named`);
+  const image = resolveImage(deps.store, reference);
+  if (image !== null) return image;
+  throw new BerthError("NOT_FOUND", `${doing}: image "${reference}" is not present; pull it first`);
+}
+
+/** The row comes before anything in the kernel or on disk: their names derive from it. */
+async function reserve(
+  deps: ContainerDeps,
+  call: Call,
+  steps: Steps,
+  pod: Pod,
+  image: Image,
+  config: ContainerConfig,
+): Promise<Container> {
+  const id = newId();
+  const user = { uid: 0, gid: 0, groups: [0] };
+  const execTemplate: ExecTemplate = {
+    env: [],
+    workingDir: "/",
+    user,
+    privileged: false,
+    security: config.security,
+  };
+  const logPath = logPathOf(deps.paths, pod, config.logPath);
+  const stopSignal = stopSignalOf(config.stopSignal, image.config.stopSignal);
+  return await steps.run(
+    "reserve",
+    () => {
+      insertContainer(deps.store, {
+        id,
+        podId: pod.id,
+        config,
+        imageId: image.id,
+        imageRef: config.image.userSpecifiedImage || config.image.image,
+        createdAt: nowMicros(),
+        cgroupPath: containerCgroup(pod.cgroupPath, id),
+        logPath,
+        stopSignal,
+        user,
+        execTemplate,
+      });
+      return findContainer(deps.store, id) as Container;
+    },
+    () => undo(deps, call, id),
+  );
+}
+
+/** A creation that cannot be undone right now must not block its name: the rest is done in the background. */
+async function undo(deps: ContainerDeps, call: Call, id: ContainerId): Promise<void> {
+  const container = findContainer(deps.store, id);
+  if (container === null) return;
+  try {
+    await undoContainer(deps, container);
+  } catch (error) {
+    releaseContainerName(deps.store, id);
+    call.log.warn({ container: id, error: messageOf(error) }, "undo of container is left for later");
+  }
+}
+
+interface Parts {
+  readonly pod: Pod;
+  readonly image: Image;
+  readonly container: Container;
+}
+
+async function build(
+  deps: ContainerDeps,
+  call: Call,
+  steps: Steps,
+  { pod, image, container }: Parts,
+): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
+  await steps.run("snapshot", () => makeSnapshot(deps, container.snapshot));
+  await steps.run("cgroup", () => makeCgroup(deps, call, container));
+  const planned = await steps.run("plan", () => planContainer(deps, pod, container, image));
+  await steps.run("log-dir", async () => {
+    if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
+  });
+  const process = await steps.run("prepare", () => {
+    const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
+    return prepareContainer(monitor, container, planned.plan);
+  });
+  return { planned, process };
+}
+
+async function makeCgroup(deps: ContainerDeps, call: Call, container: Container): Promise<void> {
+  await deps.kernel.createCgroup(container.cgroupPath);
+  const { resources } = container.config;
+  if (resources === undefined) return;
+  const target = {
+    mount: await deps.kernel.cgroupMount(),
+    cgroupPath: container.cgroupPath,
+    available: deps.host.cgroupControllers,
+    missingController: deps.config.missingController,
+  };
+  await applyLimits(deps.kernel, call.log, target, cgroupWrites(resources));
+}

@@ -1,0 +1,62 @@
+import type { Call } from "../lib/call.ts";
+import { throwIfAborted } from "../lib/call.ts";
+import { BerthError } from "../lib/errors.ts";
+import type { StreamSession } from "../monitor/monitor.ts";
+import { encodePlan } from "../spec/encode-plan.ts";
+import type { ContainerId } from "../types/ids.ts";
+import { requireState } from "./container-lifecycle.ts";
+import { containerStatus } from "./container-status.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { explainedSession } from "./explained-session.ts";
+import { planExec } from "./plan-exec.ts";
+import { requireMonitor } from "./require-monitor.ts";
+
+export interface ExecRequest {
+  readonly argv: readonly string[];
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  /** Size of the terminal; 0: not known yet. */
+  readonly rows: number;
+  readonly columns: number;
+  /** "NAME=value". */
+  readonly env?: readonly string[] | undefined;
+  readonly user?: string | undefined;
+  readonly workingDir?: string | undefined;
+  readonly privileged?: boolean | undefined;
+}
+
+/**
+ * Runs one more process in a RUNNING container and gives its streams. Closing the session kills it and
+ * everything that it started. `exited` rejects with an explained error when it could not be executed.
+ */
+export async function openExec(
+  deps: ContainerDeps,
+  call: Call,
+  id: ContainerId,
+  request: ExecRequest,
+): Promise<StreamSession> {
+  const doing = `exec in container "${id}"`;
+  if (request.argv.length === 0 || request.argv[0] === "") {
+    throw new BerthError("INVALID_ARGUMENT", `${doing}: no command is given`);
+  }
+  const container = containerStatus(deps, id);
+  requireState(container, "exec");
+  const plan = await planExec(deps, container, {
+    ...request,
+    console: request.tty ? { rows: request.rows, columns: request.columns } : undefined,
+  });
+  throwIfAborted(call, doing);
+  requireState(containerStatus(deps, id), "exec");
+  const monitor = requireMonitor(deps, container.podId, doing);
+  const session = monitor.exec({
+    container: id,
+    cgroupPath: container.cgroupPath,
+    tty: request.tty,
+    stdin: request.stdin,
+    rows: request.rows,
+    columns: request.columns,
+    plan: encodePlan(plan),
+  });
+  deps.sessions.add(container.podId, session);
+  return explainedSession(session, doing, plan);
+}

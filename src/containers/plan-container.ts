@@ -1,0 +1,69 @@
+// Gathers what the plan of a container needs from the host and the image, and has it made.
+
+import { join } from "node:path";
+import { buildContainerPlan } from "../spec/build-container-plan.ts";
+import { makeExecTemplate } from "../spec/exec-template.ts";
+import type { ContainerPlanInput, ResolvedUser } from "../spec/inputs.ts";
+import { resolveUser } from "../spec/resolve-user.ts";
+import type { Container, ExecTemplate } from "../types/container.ts";
+import type { Image } from "../types/image.ts";
+import type { Plan } from "../types/plan.ts";
+import type { Pod } from "../types/pod.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { hostDevices, requestedDevices } from "./device-nodes.ts";
+import { seccompProgram } from "./seccomp-program.ts";
+
+export interface PlannedContainer {
+  readonly plan: Plan;
+  readonly user: ResolvedUser;
+  readonly execTemplate: ExecTemplate;
+  readonly input: ContainerPlanInput;
+}
+
+/** Files of a pod that its containers see in /etc. */
+export function podFiles(
+  deps: Pick<ContainerDeps, "paths">,
+  podId: string,
+): { resolvConf: string; hostname: string; hosts: string } {
+  const directory = deps.paths.podState(podId);
+  return {
+    resolvConf: join(directory, "resolv.conf"),
+    hostname: join(directory, "hostname"),
+    hosts: join(directory, "hosts"),
+  };
+}
+
+export async function planContainer(
+  deps: ContainerDeps,
+  pod: Pod,
+  container: Pick<Container, "config" | "snapshot">,
+  image: Image,
+): Promise<PlannedContainer> {
+  const { security } = container.config;
+  const [files, seccomp, devices, nodes] = await Promise.all([
+    deps.userFiles.get(image),
+    seccompProgram(deps, security),
+    requestedDevices(container.config.devices),
+    security.privileged ? hostDevices() : Promise.resolve([]),
+  ]);
+  const user = resolveUser({ security, imageUser: image.config.user, ...files });
+  const input: ContainerPlanInput = {
+    pod: pod.config,
+    container: container.config,
+    image: image.config,
+    lowers: image.layers.map((number) => deps.paths.layerRelative(number)).reverse(),
+    snapshot: deps.paths.snapshotRelative(container.snapshot),
+    paths: {
+      snapshots: deps.paths.snapshots,
+      rootAttach: deps.paths.rootAttach,
+      ...podFiles(deps, pod.id),
+    },
+    host: deps.host,
+    user,
+    seccomp,
+    devices,
+    hostDevices: nodes,
+    forceLegacyOverlay: deps.config.forceLegacyOverlay,
+  };
+  return { plan: buildContainerPlan(input), user, execTemplate: makeExecTemplate(input), input };
+}

@@ -1,0 +1,64 @@
+// Has the monitor prepare a container, and makes host directories of volumes that are not there.
+
+import { mkdir } from "node:fs/promises";
+import { KernelError, wrapError } from "../lib/errors.ts";
+import type { Monitor } from "../monitor/monitor.ts";
+import { encodePlan } from "../spec/encode-plan.ts";
+import { explainPlanFailure } from "../spec/explain-failure.ts";
+import type { Container } from "../types/container.ts";
+import type { Plan } from "../types/plan.ts";
+import type { ProcessRef } from "../types/pod.ts";
+
+/**
+ * Prepares the container. Volumes are never looked at by the daemon itself, since a look at a dead volume
+ * hangs: the container's own process opens them. Only when that finds nothing at a path is a directory
+ * made there, as peers do, and the preparation repeated.
+ */
+export async function prepareContainer(
+  monitor: Monitor,
+  container: Pick<Container, "id" | "cgroupPath" | "logPath" | "config">,
+  plan: Plan,
+): Promise<ProcessRef> {
+  const { config } = container;
+  const request = {
+    id: container.id,
+    cgroupPath: container.cgroupPath,
+    logPath: container.logPath,
+    tty: config.tty,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    pidTarget: plan.pidNamespace === "container" ? (config.security.namespaces?.targetId ?? "") : "",
+    plan: encodePlan(plan),
+  };
+  const doing = `create container "${config.metadata.name}"`;
+  const made = new Set<string>();
+  for (;;) {
+    try {
+      return await monitor.prepare(request);
+    } catch (error) {
+      const missing = missingVolume(container, plan, error);
+      if (missing === null || made.has(missing)) throw explainPlanFailure(doing, plan, error);
+      made.add(missing);
+      await makeVolume(doing, missing);
+      await monitor.forget(container.id);
+    }
+  }
+}
+
+/** The host path of a requested volume that the failed step did not find, or null. */
+function missingVolume(container: Pick<Container, "config">, plan: Plan, error: unknown): string | null {
+  if (!(error instanceof KernelError) || error.errno !== "ENOENT") return null;
+  const index = /^plan:(\d+)$/.exec(error.step)?.[1];
+  const step = index === undefined ? undefined : plan.steps[Number(index)];
+  if (step?.op !== "open-tree") return null;
+  const { source } = step;
+  return container.config.mounts.some((mount) => mount.hostPath === source) ? source : null;
+}
+
+async function makeVolume(doing: string, path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw wrapError(`${doing}: make the missing volume directory "${path}"`, error);
+  }
+}

@@ -1,0 +1,79 @@
+// How a container ended, written once, from whichever source knew first.
+
+import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
+import { nowMicros } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { commitContainerExited, findContainer } from "../store/containers.ts";
+import type { Container, ExitFacts } from "../types/container.ts";
+import type { ContainerId } from "../types/ids.ts";
+import type { ContainerDeps } from "./deps.ts";
+
+/** "OOMKilled" is what consumers look for; the others are what peers use (CRI, ContainerStatus.reason). */
+function reasonOf(exit: ExitFacts): string {
+  if (exit.oomKilled) return "OOMKilled";
+  return exit.exitCode === 0 ? "Completed" : "Error";
+}
+
+/**
+ * Records an exit, tells who waits, and clears the container's cgroup behind it. What was recorded
+ * first stays. An exit is recorded after the start that it follows, whatever order the news came in.
+ */
+export async function recordExit(
+  deps: ContainerDeps,
+  id: ContainerId,
+  exit: ExitFacts,
+  told: { reason?: string; message?: string } = {},
+): Promise<void> {
+  await deps.starting.join(id)?.catch(() => {});
+  const reason = told.reason ?? reasonOf(exit);
+  if (!commitContainerExited(deps.store, id, { ...exit, reason, message: told.message ?? "" })) return;
+  deps.signalled.delete(id);
+  const container = findContainer(deps.store, id);
+  if (container === null) return;
+  deps.events({
+    type: "container-stopped",
+    containerId: id,
+    podId: container.podId,
+    at: exit.finishedAt,
+  });
+  deps.exits.notify(id, exit);
+  clearCgroup(deps, container);
+}
+
+/** What the first process left behind (children, execs) ends with it, behind the caller's back. */
+function clearCgroup(deps: ContainerDeps, container: Container): void {
+  destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`).catch((error) => {
+    deps.log.warn({ container: container.id, error: messageOf(error) }, "clear cgroup of exited container");
+  });
+}
+
+/**
+ * Records the end of a container that is known to be dead and of which no news came: from the exit record
+ * that the monitor left on disk, else as killed, with a message that says that nobody saw it.
+ */
+export async function recordUnseenExit(deps: ContainerDeps, container: Container): Promise<void> {
+  const stateDir = deps.paths.podState(container.podId);
+  const record = await readRecord(deps, stateDir, container.id);
+  if (record !== null) {
+    await recordExit(deps, container.id, record);
+    return;
+  }
+  await recordExit(deps, container.id, unseenExit(), {
+    reason: "ContainerStatusUnknown",
+    message: "the pod's monitor ended before it could tell how the container ended",
+  });
+}
+
+async function readRecord(deps: ContainerDeps, stateDir: string, id: ContainerId): Promise<ExitFacts | null> {
+  try {
+    return await deps.monitorDriver.readExitRecord(stateDir, id);
+  } catch (error) {
+    deps.log.warn({ container: id, error: messageOf(error) }, "read exit record");
+    return null;
+  }
+}
+
+/** An end that nobody saw: peers report 137 for a container that was killed from outside. */
+export function unseenExit(): ExitFacts {
+  return { finishedAt: nowMicros(), exitCode: 137, signal: 9, oomKilled: false };
+}

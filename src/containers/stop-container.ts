@@ -1,0 +1,42 @@
+import type { Call } from "../lib/call.ts";
+import { throwIfAborted } from "../lib/call.ts";
+import { MAX_TIMER_MS } from "../lib/deadline.ts";
+import { findContainer } from "../store/containers.ts";
+import type { Container } from "../types/container.ts";
+import type { ContainerId } from "../types/ids.ts";
+import { awaitExit } from "./await-exit.ts";
+import { stateOfContainer } from "./container-lifecycle.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { killContainer } from "./kill-container.ts";
+
+/**
+ * Asks the container to end with its stop signal, waits `timeoutSeconds`, then kills it; 0 kills at once
+ * (CRI, StopContainer). A second stop with a shorter time-out shortens the wait: each call has its own
+ * clock, and the first to run out kills. Unknown, created and exited containers are fine.
+ */
+export async function stopContainer(
+  deps: ContainerDeps,
+  call: Call,
+  id: ContainerId,
+  timeoutSeconds: number,
+): Promise<void> {
+  const container = findContainer(deps.store, id);
+  if (container === null || stateOfContainer(container) !== "RUNNING") return;
+  if (timeoutSeconds > 0) {
+    call.observeStep("StopContainer", "signal", "before");
+    sendStopSignal(deps, container);
+    call.observeStep("StopContainer", "signal", "after");
+    const timeoutMs = Math.min(timeoutSeconds * 1000, MAX_TIMER_MS);
+    if (await awaitExit(deps, container, timeoutMs, call.signal)) return;
+    throwIfAborted(call, `stop container "${id}"`);
+  }
+  call.observeStep("StopContainer", "kill", "before");
+  await killContainer(deps, container);
+  call.observeStep("StopContainer", "kill", "after");
+}
+
+/** The signal goes by pidfd and not through the monitor, which may be hung. */
+function sendStopSignal(deps: ContainerDeps, container: Container): void {
+  if (deps.signalled.has(container.id) || container.process === null) return;
+  if (deps.kernel.signalProcess(container.process, container.stopSignal)) deps.signalled.add(container.id);
+}

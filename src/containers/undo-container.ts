@@ -1,0 +1,48 @@
+// Takes a container apart. Everything is found by the names that derive from its id, so it works after any crash.
+
+import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
+import { within } from "../lib/deadline.ts";
+import { messageOf } from "../lib/errors.ts";
+import { removeSnapshot } from "../snapshots/remove-snapshot.ts";
+import { deleteContainer } from "../store/containers.ts";
+import type { Container } from "../types/container.ts";
+import type { ContainerDeps } from "./deps.ts";
+
+const FORGET_TIMEOUT_MS = 2_000;
+
+/** Told before and after each part; see StepObserver. */
+export type PartObserver = (part: string, when: "before" | "after") => void;
+
+/**
+ * Kills the container, has its monitor forget it, removes cgroup, snapshot and row, in this order. The
+ * logs stay (CRI, RemoveContainer). Idempotent: a failure leaves the row, and the next try goes on.
+ */
+export async function undoContainer(
+  deps: ContainerDeps,
+  container: Container,
+  observe: PartObserver = () => {},
+): Promise<void> {
+  const parts: [string, () => Promise<unknown> | unknown][] = [
+    ["cgroup", () => destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`)],
+    ["forget", () => forget(deps, container)],
+    ["snapshot", () => removeSnapshot(deps, container.snapshot)],
+    ["row", () => deleteContainer(deps.store, container.id)],
+  ];
+  for (const [part, run] of parts) {
+    observe(part, "before");
+    await run();
+    observe(part, "after");
+  }
+  deps.signalled.delete(container.id);
+}
+
+/** A monitor that does not answer is left alone: its processes are dead, and its records go with the pod. */
+async function forget(deps: ContainerDeps, container: Container): Promise<void> {
+  const monitor = deps.monitors.get(container.podId);
+  if (monitor === undefined) return;
+  try {
+    await within(FORGET_TIMEOUT_MS, `forget container "${container.id}"`, monitor.forget(container.id));
+  } catch (error) {
+    deps.log.warn({ container: container.id, error: messageOf(error) }, "monitor did not forget container");
+  }
+}
