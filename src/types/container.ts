@@ -149,6 +149,8 @@ export interface ExecTemplate {
   readonly user: ProcessUser;
   readonly privileged: boolean;
   readonly security: ContainerSecurity;
+  /** The container's; absent means 0. */
+  readonly oomScoreAdj?: number | undefined;
 }
 
 export type ContainerState = "CREATED" | "RUNNING" | "EXITED" | "UNKNOWN";

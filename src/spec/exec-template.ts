@@ -1,0 +1,16 @@
+import type { ExecTemplate } from "../types/container.ts";
+import type { ContainerPlanInput } from "./inputs.ts";
+import { processEnvironment, workingDirectory } from "./process.ts";
+
+/** What later execs inherit from the container; kept in its row. */
+export function makeExecTemplate(input: ContainerPlanInput): ExecTemplate {
+  const { container, image, user } = input;
+  return {
+    env: processEnvironment(input),
+    workingDir: workingDirectory(container.workingDir, image),
+    user: { uid: user.uid, gid: user.gid, groups: user.groups },
+    privileged: container.security.privileged,
+    security: container.security,
+    oomScoreAdj: container.resources?.oomScoreAdj ?? 0,
+  };
+}

@@ -1,0 +1,94 @@
+// From "plan:17, ENOENT" to a sentence that somebody can act on.
+
+import { BerthError, type ErrorCode, KernelError, wrapError } from "../lib/errors.ts";
+import type { Plan, PlanStep } from "../types/plan.ts";
+import { describeStep, quoted } from "./describe-step.ts";
+
+/**
+ * Explains why `plan` failed: `doing` ("create container"), the step in words, its path where that says more,
+ * and the errno. KernelErrors of other steps and other errors are wrapped as they are.
+ */
+export function explainPlanFailure(doing: string, plan: Plan, error: unknown): BerthError {
+  if (!(error instanceof KernelError)) return wrapError(doing, error);
+  const index = /^plan:([0-9]+)$/.exec(error.step)?.[1];
+  const step = index === undefined ? undefined : plan.steps[Number(index)];
+  if (step === undefined) return wrapError(doing, error);
+  const { code, text } = explained(step, error);
+  return new BerthError(code, `${doing}: ${text}`, { cause: error });
+}
+
+function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text: string } {
+  switch (step.op) {
+    case "exec":
+      return explainedExec(step, error);
+    case "chdir":
+      return { code: clientCode(error), text: `${describeStep(step)}: ${reason(error)}` };
+    case "open-tree":
+      if (error.errno !== "ENOENT") break;
+      return {
+        code: "INVALID_ARGUMENT",
+        text: `${describeStep(step)}: ENOENT; make it before, berth does not create host paths`,
+      };
+    case "exec-attribute":
+      if (error.errno !== "ENOENT") break;
+      return {
+        code: "FAILED_PRECONDITION",
+        text: `${describeStep(step)}: the host has not loaded this profile`,
+      };
+    case "overlay-root":
+      if (error.errno !== "E2BIG") break;
+      return {
+        code: "FAILED_PRECONDITION",
+        text: `${describeStep(step)}: too many layers (${step.lowers.length}) for this kernel; 6.5 or newer has no limit`,
+      };
+  }
+  const description = describeStep(step);
+  const path =
+    error.path === "" || description.includes(quoted(error.path)) ? "" : ` (${quoted(error.path)})`;
+  // ENOENT of a step says that the host or the image lacks something, not that the container is unknown.
+  const code = error.code === "NOT_FOUND" ? "FAILED_PRECONDITION" : error.code;
+  return { code, text: `${description}${path}: ${error.errno}` };
+}
+
+function explainedExec(
+  step: Extract<PlanStep, { op: "exec" }>,
+  error: KernelError,
+): { code: ErrorCode; text: string } {
+  const name = step.argv[0] ?? "";
+  const searched = !name.includes("/");
+  return { code: clientCode(error), text: `exec ${quoted(name)}: ${execReason(error, searched)}` };
+}
+
+function execReason(error: KernelError, searched: boolean): string {
+  switch (error.errno) {
+    case "ENOENT":
+      return searched
+        ? "executable file not found in $PATH"
+        : "no such file or directory, or its interpreter or loader is missing in the image";
+    case "EACCES":
+      return "permission denied: not executable by the container's user, or on a noexec mount";
+    case "ENOEXEC":
+      return "exec format error: built for another architecture, or a script without #! line";
+    default:
+      return error.errno;
+  }
+}
+
+function reason(error: KernelError): string {
+  switch (error.errno) {
+    case "ENOENT":
+      return "no such directory in the container";
+    case "ENOTDIR":
+      return "not a directory";
+    case "EACCES":
+      return "permission denied";
+    default:
+      return error.errno;
+  }
+}
+
+/** Failures that come from what the client or the image named. */
+function clientCode(error: KernelError): ErrorCode {
+  const named = ["ENOENT", "EACCES", "ENOTDIR", "ENOEXEC", "ELOOP", "ENAMETOOLONG", "E2BIG", "EISDIR"];
+  return named.includes(error.errno) ? "INVALID_ARGUMENT" : error.code;
+}
