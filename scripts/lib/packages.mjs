@@ -25,7 +25,7 @@ export const TEST_PACKAGES = [
   "skopeo",
   "umoci",
   "busybox",
-  "nginx-light",
+  "nginx",
   "procps",
   "util-linux",
   "iproute2",
