@@ -4,6 +4,7 @@
 
 import type { PodId } from "../types/ids.ts";
 import type { Store } from "./open.ts";
+import { statement } from "./statement.ts";
 
 export interface NetworkAttachment {
   readonly podId: PodId;
@@ -29,33 +30,34 @@ interface AttachmentRow {
 }
 
 export function insertAttachment(store: Store, attachment: NetworkAttachment): void {
-  store
-    .prepare(
-      `INSERT INTO network_attachments (pod_id, position, network, interface, config, runtime, result)
+  statement(
+    store,
+    `INSERT INTO network_attachments (pod_id, position, network, interface, config, runtime, result)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    )
-    .run(
-      attachment.podId,
-      attachment.position,
-      attachment.network,
-      attachment.interfaceName,
-      attachment.config,
-      attachment.runtime,
-      attachment.result,
-    );
+  ).run(
+    attachment.podId,
+    attachment.position,
+    attachment.network,
+    attachment.interfaceName,
+    attachment.config,
+    attachment.runtime,
+    attachment.result,
+  );
 }
 
 export function saveAttachmentResult(store: Store, podId: PodId, position: number, result: string): void {
-  store
-    .prepare("UPDATE network_attachments SET result = ? WHERE pod_id = ? AND position = ?")
-    .run(result, podId, position);
+  statement(store, "UPDATE network_attachments SET result = ? WHERE pod_id = ? AND position = ?").run(
+    result,
+    podId,
+    position,
+  );
 }
 
 /** Attachments of a pod in the order in which they were made. */
 export function attachmentsOfPod(store: Store, podId: PodId): NetworkAttachment[] {
-  const rows = store
-    .prepare("SELECT * FROM network_attachments WHERE pod_id = ? ORDER BY position")
-    .all(podId) as AttachmentRow[];
+  const rows = statement(store, "SELECT * FROM network_attachments WHERE pod_id = ? ORDER BY position").all(
+    podId,
+  ) as AttachmentRow[];
   return rows.map((row) => ({
     podId: row.pod_id,
     position: row.position,
@@ -68,7 +70,7 @@ export function attachmentsOfPod(store: Store, podId: PodId): NetworkAttachment[
 }
 
 export function deleteAttachment(store: Store, podId: PodId, position: number): void {
-  store.prepare("DELETE FROM network_attachments WHERE pod_id = ? AND position = ?").run(podId, position);
+  statement(store, "DELETE FROM network_attachments WHERE pod_id = ? AND position = ?").run(podId, position);
 }
 
 /** Pod CIDRs that the kubelet pushed: it does so once in its life, so they must outlive the daemon. */
