@@ -1,0 +1,146 @@
+import { podCgroupPath } from "../cgroups/pod-cgroup.ts";
+import type { Call } from "../lib/call.ts";
+import { nowMicros } from "../lib/clock.ts";
+import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
+import { newId } from "../lib/new-id.ts";
+import { outlive } from "../lib/outlive.ts";
+import type { Steps } from "../lib/undo.ts";
+import { withSteps } from "../lib/undo.ts";
+import { monitorCgroup, podCgroupName } from "../paths.ts";
+import {
+  commitPodReady,
+  findPod,
+  findPodByMetadata,
+  insertPod,
+  releasePodKey,
+  setNetworkHeld,
+} from "../store/pods.ts";
+import type { PodId } from "../types/ids.ts";
+import type { Pod, PodConfig, PodMetadata, PodNetwork, ProcessRef } from "../types/pod.ts";
+import type { PodDeps } from "./deps.ts";
+import { requireHandler } from "./handlers.ts";
+import { makePodFiles } from "./pod-files.ts";
+import { podTitle, stateOfPod } from "./pod-lifecycle.ts";
+import { startMonitor } from "./start-monitor.ts";
+import { undoPod } from "./undo-pod.ts";
+import { validatePod } from "./validate-pod.ts";
+
+export interface RunPodRequest {
+  readonly config: PodConfig;
+  /** "" is the default. */
+  readonly handler: string;
+}
+
+/**
+ * Makes a pod sandbox and answers when it is READY (CRI, RunPodSandbox). (namespace, name, uid, attempt)
+ * is the idempotency key: a retry joins the running operation, or gets the id of the pod that it made. A
+ * failure leaves nothing behind, whether or not the client still waits for it.
+ */
+export async function runPodSandbox(deps: PodDeps, call: Call, request: RunPodRequest): Promise<PodId> {
+  const doing = `run ${podTitle(request)}`;
+  validatePod(request.config, doing);
+  requireHandler(request.handler, doing);
+  const key = runKey(request.config.metadata);
+  return await outlive(call, deps.running, key, doing, (own) => run(deps, own, request, doing));
+}
+
+/** Key of a RunPodSandbox in `deps.running`. */
+export function runKey({ namespace, name, uid, attempt }: PodMetadata): string {
+  return JSON.stringify([namespace, name, uid, attempt]);
+}
+
+async function run(deps: PodDeps, call: Call, request: RunPodRequest, doing: string): Promise<PodId> {
+  const existing = findPodByMetadata(deps.store, request.config.metadata);
+  if (existing !== null) {
+    if (existing.readyAt !== null) return adoptExisting(existing, doing);
+    // Left by a run that could not be undone: it is cleared in the background.
+    releasePodKey(deps.store, existing.id);
+  }
+  const cgroupMount = await deps.kernel.cgroupMount();
+  return await withSteps("RunPodSandbox", call, async (steps) => {
+    const pod = await reserve(deps, call, steps, request, cgroupMount);
+    try {
+      await makeParts(deps, steps, pod);
+      const { process, network } = await makeProcessAndNetwork(deps, call, steps, pod);
+      const readyAt = nowMicros();
+      await steps.run("commit", () => {
+        // A monitor that was lost meanwhile told nobody: the row was not ready yet.
+        if (deps.monitors.get(pod.id) === undefined) throw new BerthError("UNAVAILABLE", "the monitor ended");
+        commitPodReady(deps.store, pod.id, { readyAt, monitor: process, network });
+      });
+      deps.events({ type: "pod-ready", podId: pod.id, at: readyAt });
+      return pod.id;
+    } catch (error) {
+      throw wrapError(doing, error);
+    }
+  });
+}
+
+function adoptExisting(existing: Pod, doing: string): PodId {
+  if (stateOfPod(existing) === "READY") return existing.id;
+  throw new BerthError(
+    "ALREADY_EXISTS",
+    `${doing}: pod sandbox "${existing.id}" of the same name, uid and attempt is NOTREADY; ` +
+      "remove it, or run the next attempt",
+  );
+}
+
+/** The row comes before anything in the kernel: the names of all that follows derive from it. */
+async function reserve(
+  deps: PodDeps,
+  call: Call,
+  steps: Steps,
+  { config, handler }: RunPodRequest,
+  cgroupMount: string,
+): Promise<Pod> {
+  const id = newId();
+  const parent = config.cgroupParent === "" ? deps.config.cgroupParent : config.cgroupParent;
+  const cgroupPath = podCgroupPath(cgroupMount, parent, podCgroupName(deps.paths, id));
+  const netnsPath = config.security.namespaces.network === "NODE" ? "" : deps.paths.netns(id);
+  return await steps.run(
+    "reserve",
+    () => {
+      const { bootId } = deps.host;
+      insertPod(deps.store, { id, config, handler, createdAt: nowMicros(), netnsPath, cgroupPath, bootId });
+      return findPod(deps.store, id) as Pod;
+    },
+    () => undo(deps, call, id),
+  );
+}
+
+/** A run that cannot be undone right now must not block its name: the rest is done in the background. */
+async function undo(deps: PodDeps, call: Call, id: PodId): Promise<void> {
+  try {
+    await undoPod(deps, call, id);
+  } catch (error) {
+    releasePodKey(deps.store, id);
+    call.log.warn({ pod: id, error: messageOf(error) }, "undo of pod sandbox is left for later");
+  }
+}
+
+async function makeParts(deps: PodDeps, steps: Steps, pod: Pod): Promise<void> {
+  await steps.run("state-dir", () => makePodFiles(deps, pod.id, pod.config));
+  await steps.run("cgroup", () => deps.kernel.createCgroup(monitorCgroup(pod.cgroupPath)));
+  if (pod.netnsPath !== "") await steps.run("netns", () => deps.kernel.createNetns(pod.netnsPath));
+}
+
+/** Both take their time in other processes, and neither needs the other. */
+async function makeProcessAndNetwork(
+  deps: PodDeps,
+  call: Call,
+  steps: Steps,
+  pod: Pod,
+): Promise<{ process: ProcessRef; network: PodNetwork }> {
+  const [process, network] = await Promise.allSettled([
+    steps.run("monitor", () => startMonitor(deps, pod)),
+    pod.netnsPath === "" ? { ips: [] } : steps.run("network", () => attachNetwork(deps, call, pod)),
+  ]);
+  if (process.status === "rejected") throw process.reason;
+  if (network.status === "rejected") throw network.reason;
+  return { process: process.value, network: network.value };
+}
+
+async function attachNetwork(deps: PodDeps, call: Call, pod: Pod): Promise<PodNetwork> {
+  setNetworkHeld(deps.store, pod.id, true);
+  return await deps.network.setUp(call, pod.id, pod.netnsPath, pod.config);
+}
