@@ -1,7 +1,110 @@
+// layerOpen(directory, maxBytes, maxEntries): handle
+// layerWrite(handle, chunk): true, or a promise that resolves when there is room for more
+// layerFinish(handle): Promise<{blobDigest, diffId, blobBytes, unpackedBytes, entries}>
+// layerAbort(handle): Promise<void>, when the threads have ended
+
 #include <napi.h>
+
+#include <memory>
+
+#include "../kernel/pipeline.h"
+#include "translate.h"
 
 namespace berth::binding {
 
-void RegisterLayer(Napi::Env, Napi::Object) {}
+namespace {
+
+/// Stops the threads when JavaScript and every call under way have let go.
+struct LayerHandle {
+  explicit LayerHandle(std::shared_ptr<Pipeline> started) : pipeline(std::move(started)) {}
+  ~LayerHandle() { pipeline->Abort(); }
+  LayerHandle(const LayerHandle&) = delete;
+  LayerHandle& operator=(const LayerHandle&) = delete;
+
+  const std::shared_ptr<Pipeline> pipeline;
+};
+
+using SharedHandle = std::shared_ptr<LayerHandle>;
+
+SharedHandle HandleArgument(const Napi::CallbackInfo& info) {
+  if (!info[0].IsExternal()) {
+    Napi::TypeError::New(info.Env(), "argument 0 must be a layer's handle").ThrowAsJavaScriptException();
+    return nullptr;
+  }
+  return *info[0].As<Napi::External<SharedHandle>>().Data();
+}
+
+Napi::Value LayerOpen(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string directory = StringArgument(info, 0);
+  TarLimits limits{static_cast<uint64_t>(NumberArgument(info, 1)), static_cast<uint64_t>(NumberArgument(info, 2))};
+  if (env.IsExceptionPending()) return env.Undefined();
+  auto pipeline = std::make_shared<Pipeline>(directory, limits);
+  Result result = pipeline->Start();
+  if (!result.ok()) {
+    ToError(env, result).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto* handle = new SharedHandle(std::make_shared<LayerHandle>(std::move(pipeline)));
+  // The finalizer runs at the environment's end as well.
+  return Napi::External<SharedHandle>::New(env, handle, [](Napi::Env, SharedHandle* old) { delete old; });
+}
+
+Napi::Value LayerWrite(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  SharedHandle handle = HandleArgument(info);
+  if (handle == nullptr) return env.Undefined();
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    Napi::TypeError::New(env, "argument 1 must be a Uint8Array").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto chunk = info[1].As<Napi::Uint8Array>();
+  bool room = true;
+  Result result = handle->pipeline->Write(chunk.Data(), chunk.ElementLength(), &room);
+  if (!result.ok()) {
+    ToError(env, result).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  if (room) return Napi::Boolean::New(env, true);
+  return Run(env, Where::kThread, [handle] { return handle->pipeline->WaitForRoom(); });
+}
+
+Napi::Value LayerFinish(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  SharedHandle handle = HandleArgument(info);
+  if (handle == nullptr) return env.Undefined();
+  auto outcome = std::make_shared<UnpackOutcome>();
+  return Run(
+      env, Where::kThread, [handle, outcome] { return handle->pipeline->Finish(outcome.get()); },
+      [outcome](Napi::Env env) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("blobDigest", outcome->blob_digest);
+        object.Set("diffId", outcome->diff_id);
+        object.Set("blobBytes", static_cast<double>(outcome->blob_bytes));
+        object.Set("unpackedBytes", static_cast<double>(outcome->unpacked_bytes));
+        object.Set("entries", static_cast<double>(outcome->entries));
+        return object;
+      });
+}
+
+Napi::Value LayerAbort(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  SharedHandle handle = HandleArgument(info);
+  if (handle == nullptr) return env.Undefined();
+  handle->pipeline->Abort();
+  return Run(env, Where::kThread, [handle] {
+    handle->pipeline->Join();
+    return Result::success();
+  });
+}
+
+}  // namespace
+
+void RegisterLayer(Napi::Env env, Napi::Object exports) {
+  exports.Set("layerOpen", Napi::Function::New(env, LayerOpen));
+  exports.Set("layerWrite", Napi::Function::New(env, LayerWrite));
+  exports.Set("layerFinish", Napi::Function::New(env, LayerFinish));
+  exports.Set("layerAbort", Napi::Function::New(env, LayerAbort));
+}
 
 }  // namespace berth::binding

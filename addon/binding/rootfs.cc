@@ -1,7 +1,94 @@
+// removeTree(path): Promise<void>
+// readBeneath(layers, path, maxBytes): Promise<Buffer | null>
+// treeUsage(path): Promise<{bytes, inodes}>
+// syncFilesystem(path): Promise<void>
+
 #include <napi.h>
+
+#include <memory>
+#include <vector>
+
+#include "../kernel/overlay_view.h"
+#include "../kernel/tree.h"
+#include "translate.h"
 
 namespace berth::binding {
 
-void RegisterRootfs(Napi::Env, Napi::Object) {}
+namespace {
+
+// All on threads of their own: a large tree or a sync takes seconds, and the pool has four threads.
+
+Napi::Value RemoveTreeDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [path] { return RemoveTree(path); });
+}
+
+Napi::Value SyncFilesystemDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [path] { return SyncFilesystem(path); });
+}
+
+Napi::Value TreeUsageDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto usage = std::make_shared<TreeUsage>();
+  return Run(
+      info.Env(), Where::kThread, [path, usage] { return MeasureTree(path, usage.get()); },
+      [usage](Napi::Env env) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("bytes", static_cast<double>(usage->bytes));
+        object.Set("inodes", static_cast<double>(usage->inodes));
+        return object;
+      });
+}
+
+struct ReadRequest {
+  std::vector<std::string> layers;
+  std::string path;
+  uint64_t max_bytes = 0;
+  bool found = false;
+  std::string content;
+};
+
+Napi::Value ReadBeneathDoor(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto request = std::make_shared<ReadRequest>();
+  request->path = StringArgument(info, 1);
+  request->max_bytes = static_cast<uint64_t>(NumberArgument(info, 2));
+  if (env.IsExceptionPending()) return env.Undefined();
+  if (!info[0].IsArray()) {
+    Napi::TypeError::New(env, "argument 0 must be an array of strings").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto layers = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < layers.Length(); i++) {
+    Napi::Value layer = layers.Get(i);
+    if (!layer.IsString()) {
+      Napi::TypeError::New(env, "argument 0 must be an array of strings").ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+    request->layers.push_back(layer.As<Napi::String>().Utf8Value());
+  }
+  return Run(
+      env, Where::kThread,
+      [request] {
+        return ReadBeneath(request->layers, request->path, request->max_bytes, &request->found, &request->content);
+      },
+      [request](Napi::Env env) -> Napi::Value {
+        if (!request->found) return env.Null();
+        return Napi::Buffer<char>::Copy(env, request->content.data(), request->content.size());
+      });
+}
+
+}  // namespace
+
+void RegisterRootfs(Napi::Env env, Napi::Object exports) {
+  exports.Set("removeTree", Napi::Function::New(env, RemoveTreeDoor));
+  exports.Set("readBeneath", Napi::Function::New(env, ReadBeneathDoor));
+  exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
+  exports.Set("syncFilesystem", Napi::Function::New(env, SyncFilesystemDoor));
+}
 
 }  // namespace berth::binding

@@ -1,0 +1,221 @@
+#include "untar_writer.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "tree.h"
+
+namespace berth {
+
+namespace {
+
+constexpr char kWhiteout[] = ".wh.";
+constexpr char kWhiteoutMeta[] = ".wh..wh.";
+constexpr char kOpaque[] = ".wh..wh..opq";
+// Memory for the directories' names; a real layer needs about one megabyte.
+constexpr size_t kMaxDirectoryBytes = 64 << 20;
+
+/// Whether any component of the path is one of aufs's own names.
+bool IsAufsMeta(const std::string& path) {
+  return path.starts_with(kWhiteoutMeta) || path.find(std::string("/") + kWhiteoutMeta) != std::string::npos;
+}
+
+}  // namespace
+
+Result UntarWriter::Find(const TarEntry& entry, Place* place) {
+  if (entry.path.empty()) return Result::failure("tar: entry has no name", EBADMSG);
+  if (!CleanPath(entry.path, &place->path))
+    return Result::failure("tar: entry path escapes the layer", EBADMSG, entry.path.c_str());
+  SplitPath(place->path, &place->parent, &place->name);
+  if (place->name.size() > NAME_MAX)
+    return Result::failure("tar: name is too long", ENAMETOOLONG, entry.path.c_str());
+  return Result::success();
+}
+
+Result UntarWriter::Write(const TarEntry& entry) {
+  Place place;
+  Result result = Find(entry, &place);
+  if (!result.ok()) return result;
+  if (place.path.empty()) return WriteRoot(entry);
+  if (place.name != kOpaque && IsAufsMeta(place.path)) return Result::success();
+  result = parents_.Open(place.parent, &place.directory);
+  if (!result.ok()) return result;
+  if (place.name == kOpaque) return WriteOpaque(place);
+  if (place.name.starts_with(kWhiteout)) return WriteWhiteout(place);
+  switch (entry.type) {
+    case TarType::kFile:
+      return MakeFile(entry, place);
+    case TarType::kHardLink:
+      return MakeHardLink(entry, place);
+    case TarType::kSymlink:
+      return MakeSymlink(entry, place);
+    case TarType::kDirectory:
+      return MakeDirectory(entry, place);
+    case TarType::kCharDevice:
+    case TarType::kBlockDevice:
+    case TarType::kFifo:
+      return MakeNode(entry, place);
+  }
+  return Result::failure("tar: unknown type of entry", EBADMSG, entry.path.c_str());
+}
+
+/// "./": what the layer says of the root directory itself.
+Result UntarWriter::WriteRoot(const TarEntry& entry) {
+  if (entry.type != TarType::kDirectory)
+    return Result::failure("tar: entry replaces the layer's root", EBADMSG, entry.path.c_str());
+  Place place{"", "", ".", {root_, false}};
+  Result result = SetMetadata(entry, place);
+  return result.ok() ? RememberTime("", entry.mtime) : result;
+}
+
+Result UntarWriter::WriteOpaque(const Place& place) {
+  return SetOpaque(place.directory.fd, ".", place.path);
+}
+
+Result UntarWriter::WriteWhiteout(Place place) {
+  std::string name = place.name.substr(sizeof kWhiteout - 1);
+  if (name.empty() || name == "." || name == "..")
+    return Result::failure("tar: whiteout of no name", EBADMSG, place.path.c_str());
+  struct stat status;
+  if (fstatat(place.directory.fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    // The layer has an entry of this name: only a directory could let lower ones show through.
+    return S_ISDIR(status.st_mode) ? SetOpaque(place.directory.fd, name, place.path) : Result::success();
+  }
+  if (errno != ENOENT) return Result::last("fstatat", place.path.c_str());
+  if (mknodat(place.directory.fd, name.c_str(), S_IFCHR, 0) != 0)
+    return Result::last("make whiteout", place.path.c_str());
+  return Result::success();
+}
+
+Result UntarWriter::MakeFile(const TarEntry& entry, const Place& place) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  Fd fd(openat(place.directory.fd, place.name.c_str(), kFlags, entry.mode & 0777));
+  if (!fd.valid() && errno == EEXIST) {
+    Result result = RemoveExisting(place);
+    if (!result.ok()) return result;
+    fd.reset(openat(place.directory.fd, place.name.c_str(), kFlags, entry.mode & 0777));
+  }
+  if (!fd.valid()) return Result::last("create file", place.path.c_str());
+  Result result = entry.sparse ? WriteRuns(entry, fd.get()) : WriteData(entry, fd.get());
+  return result.ok() ? SetFileMetadata(entry, place, fd.get()) : result;
+}
+
+Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
+  int parent = place.directory.fd;
+  const char* name = place.name.c_str();
+  bool opaque = false;
+  if (mkdirat(parent, name, entry.mode & 0777) != 0) {
+    if (errno != EEXIST) return Result::last("mkdirat", place.path.c_str());
+    struct stat status;
+    if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return Result::last("fstatat", place.path.c_str());
+    if (!S_ISDIR(status.st_mode)) {
+      opaque = IsWhiteout(status);
+      Result result = RemoveExisting(place);
+      if (!result.ok()) return result;
+      if (mkdirat(parent, name, entry.mode & 0777) != 0) return Result::last("mkdirat", place.path.c_str());
+    } else {
+      parents_.Clear();  // its group may change, which kept parents remember
+    }
+  }
+  Result result;
+  if (opaque) result = SetOpaque(parent, place.name, place.path);
+  if (result.ok()) result = SetMetadata(entry, place);
+  return result.ok() ? RememberTime(place.path, entry.mtime) : result;
+}
+
+Result UntarWriter::MakeSymlink(const TarEntry& entry, const Place& place) {
+  if (entry.link.empty()) return Result::failure("tar: link to nothing", EBADMSG, place.path.c_str());
+  const char* target = entry.link.c_str();
+  int failed = symlinkat(target, place.directory.fd, place.name.c_str());
+  if (failed != 0 && errno == EEXIST) {
+    Result result = RemoveExisting(place);
+    if (!result.ok()) return result;
+    failed = symlinkat(target, place.directory.fd, place.name.c_str());
+  }
+  return failed == 0 ? SetMetadata(entry, place) : Result::last("symlinkat", place.path.c_str());
+}
+
+Result UntarWriter::MakeNode(const TarEntry& entry, const Place& place) {
+  mode_t kind = entry.type == TarType::kFifo          ? S_IFIFO
+                : entry.type == TarType::kCharDevice ? S_IFCHR
+                                                     : S_IFBLK;
+  mode_t mode = kind | (entry.mode & 0777);
+  dev_t device = entry.type == TarType::kFifo ? 0 : entry.device;
+  int failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
+  if (failed != 0 && errno == EEXIST) {
+    Result result = RemoveExisting(place);
+    if (!result.ok()) return result;
+    failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
+  }
+  return failed == 0 ? SetMetadata(entry, place) : Result::last("mknodat", place.path.c_str());
+}
+
+Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
+  constexpr char kMissing[] = "tar: hard link to a file that is not in this layer";
+  std::string target, target_parent, target_name;
+  if (!CleanPath(entry.link, &target) || target.empty())
+    return Result::failure("tar: hard link target escapes the layer", EBADMSG, place.path.c_str());
+  SplitPath(target, &target_parent, &target_name);
+  Fd parent(OpenInRoot(root_, target_parent, O_PATH | O_DIRECTORY));
+  struct stat source, existing;
+  if (!parent.valid() || fstatat(parent.get(), target_name.c_str(), &source, AT_SYMLINK_NOFOLLOW) != 0) {
+    bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+    return Result::failure(missing ? kMissing : "open hard link target", errno, place.path.c_str());
+  }
+  if (IsWhiteout(source)) return Result::failure(kMissing, ENOENT, place.path.c_str());
+  if (S_ISDIR(source.st_mode))
+    return Result::failure("tar: hard link to a directory", EBADMSG, place.path.c_str());
+  int to = place.directory.fd;
+  int failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
+  if (failed != 0 && errno == EEXIST) {
+    if (fstatat(to, place.name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0 && existing.st_dev == source.st_dev &&
+        existing.st_ino == source.st_ino)
+      return Result::success();
+    Result result = RemoveExisting(place);
+    if (!result.ok()) return result;
+    failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
+  }
+  return failed == 0 ? Result::success() : Result::last("linkat", place.path.c_str());
+}
+
+Result UntarWriter::RemoveExisting(const Place& place) {
+  Result result = RemoveTreeAt(place.directory.fd, place.name, place.path);
+  if (!result.ok()) return result;
+  parents_.Clear();
+  // Times kept for directories that are gone.
+  directory_times_.erase(place.path);
+  auto first = directory_times_.lower_bound(place.path + "/");
+  auto last = directory_times_.lower_bound(place.path + "0");  // '0' follows '/'
+  directory_times_.erase(first, last);
+  return Result::success();
+}
+
+Result UntarWriter::RememberTime(const std::string& path, const timespec& mtime) {
+  if (directory_times_.insert_or_assign(path, mtime).second) directory_bytes_ += path.size() + 100;
+  if (directory_bytes_ > kMaxDirectoryBytes)
+    return Result::failure("tar: names of directories are too large", E2BIG, path.c_str());
+  return Result::success();
+}
+
+Result UntarWriter::FinishDirectories() {
+  for (const auto& [path, mtime] : directory_times_) {
+    std::string parent_path, name;
+    SplitPath(path, &parent_path, &name);
+    ParentDirectory parent{root_, false};
+    if (!path.empty()) {
+      Result result = parents_.Open(parent_path, &parent);
+      if (!result.ok()) return result;
+    }
+    timespec times[2] = {{0, UTIME_OMIT}, mtime};
+    int failed = utimensat(parent.fd, path.empty() ? "." : name.c_str(), times, AT_SYMLINK_NOFOLLOW);
+    if (failed != 0 && errno != ENOENT) return Result::last("utimensat", path.c_str());
+  }
+  return Result::success();
+}
+
+}  // namespace berth
