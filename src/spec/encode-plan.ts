@@ -42,16 +42,18 @@ class Blob {
   readonly parts: Uint8Array[] = [];
   size = 0;
 
-  /** Returns the offset of the bytes. */
+  /** Returns the offset of the bytes. Aligned, because filters and group lists are arrays of structures. */
   add(bytes: Uint8Array): number {
-    const offset = this.size;
-    this.parts.push(bytes, NUL);
-    this.size += bytes.length + 1;
+    const padding = -this.size & (ALIGNMENT - 1);
+    const offset = this.size + padding;
+    this.parts.push(new Uint8Array(padding), bytes, NUL);
+    this.size = offset + bytes.length + 1;
     return offset;
   }
 }
 
 const NUL = new Uint8Array(1);
+const ALIGNMENT = 8;
 
 function writeRecord(records: Buffer, at: number, step: PlanStep, blob: Blob): void {
   const fields = encodeStep(step);
