@@ -5,8 +5,11 @@ import type { Store } from "./open.ts";
 
 const prepared = new WeakMap<Store, Map<string, Statement<unknown[], unknown>>>();
 
-/** The statement of `sql`, compiled at its first use. `sql` must be a constant: every text is kept. */
-export function statement(store: Store, sql: string): Statement<unknown[], unknown> {
+/**
+ * The statement of `sql`, compiled at its first use. `sql` must be a constant: every text is kept. `Row` is
+ * what it yields, as the schema says.
+ */
+export function statement<Row = unknown>(store: Store, sql: string): Statement<unknown[], Row> {
   let ofStore = prepared.get(store);
   if (ofStore === undefined) {
     ofStore = new Map();
@@ -17,5 +20,5 @@ export function statement(store: Store, sql: string): Statement<unknown[], unkno
     found = store.prepare<unknown[], unknown>(sql);
     ofStore.set(sql, found);
   }
-  return found;
+  return found as Statement<unknown[], Row>;
 }

@@ -1,0 +1,145 @@
+// The files of an image archive (a tar stream), spooled to disk under names of our own.
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, readFile } from "node:fs/promises";
+import { join, posix } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { extract } from "tar-stream";
+import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
+import { printable } from "../registry/failure.ts";
+import type { ImageLimits } from "../types/config.ts";
+import type { Digest } from "../types/ids.ts";
+
+export interface ArchiveFile {
+  readonly path: string;
+  readonly size: number;
+  /** sha256 of the content. */
+  readonly digest: Digest;
+}
+
+const maxFiles = 10_000;
+/** What the tar reader may hold in memory between two entries: long names and pax records. */
+const maxBetweenEntries = 1024 * 1024;
+
+export class ArchiveFiles {
+  readonly #byName = new Map<string, ArchiveFile>();
+  readonly #byDigest = new Map<Digest, ArchiveFile>();
+  readonly #links = new Map<string, string>();
+
+  /** Links are followed once, inside the archive. */
+  named(name: string): ArchiveFile | undefined {
+    const clean = posix.normalize(name);
+    return this.#byName.get(clean) ?? this.#byName.get(this.#links.get(clean) ?? clean);
+  }
+
+  withDigest(digest: Digest): ArchiveFile | undefined {
+    return this.#byDigest.get(digest) ?? this.#byName.get(`blobs/${digest.replace(":", "/")}`);
+  }
+
+  /** A small file as text; throws when it is longer than `maxBytes`. */
+  async read(file: ArchiveFile, maxBytes: number, what: string): Promise<Uint8Array> {
+    if (file.size <= maxBytes) return await readFile(file.path);
+    throw new BerthError("DATA_LOSS", `read ${what}: it has ${file.size} bytes, the limit is ${maxBytes}`);
+  }
+
+  stream(file: ArchiveFile): AsyncIterable<Uint8Array> {
+    return createReadStream(file.path, { highWaterMark: 256 * 1024 });
+  }
+
+  add(name: string, file: ArchiveFile): void {
+    this.#byName.set(posix.normalize(name), file);
+    this.#byDigest.set(file.digest, file);
+  }
+
+  link(name: string, target: string): void {
+    const clean = posix.normalize(name);
+    this.#links.set(clean, posix.join(posix.dirname(clean), target));
+  }
+}
+
+/**
+ * Reads a whole tar stream into files below the existing `directory`. Names inside the archive only serve
+ * to find the files again: none becomes a path.
+ */
+export async function spoolArchive(
+  source: AsyncIterable<Uint8Array>,
+  directory: string,
+  limits: ImageLimits,
+  signal: AbortSignal,
+): Promise<ArchiveFiles> {
+  const files = new ArchiveFiles();
+  const tar = extract();
+  const gap = { open: false, bytes: 0 };
+  const feeding = pipeline(Readable.from(guarded(source, gap)), tar, { signal });
+  // Its failure ends the loop below too, which is where it is thrown.
+  feeding.catch(() => {});
+  let count = 0;
+  try {
+    for await (const entry of tar) {
+      gap.open = true;
+      count++;
+      if (count > maxFiles)
+        throw new BerthError("RESOURCE_EXHAUSTED", `it has more than ${maxFiles} entries`);
+      const { name, type, linkname } = entry.header;
+      if (type === "file" || type === "contiguous-file") {
+        files.add(name, await spoolFile(entry, join(directory, String(count)), limits));
+      } else {
+        if ((type === "link" || type === "symlink") && linkname) files.link(name, linkname);
+        entry.resume();
+      }
+      gap.bytes = 0;
+      gap.open = false;
+    }
+    await feeding;
+  } catch (error) {
+    signal.throwIfAborted();
+    const known = error instanceof BerthError || errnoOf(error) !== undefined;
+    if (known) throw wrapError("read image archive", error, codeOf(error));
+    throw new BerthError("INVALID_ARGUMENT", `read image archive: ${printable(messageOf(error))}`);
+  }
+  return files;
+}
+
+function codeOf(error: unknown): BerthError["code"] {
+  if (error instanceof BerthError) return error.code;
+  return ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "") ? "RESOURCE_EXHAUSTED" : "INTERNAL";
+}
+
+async function* guarded(
+  source: AsyncIterable<Uint8Array>,
+  gap: { open: boolean; bytes: number },
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    if (!gap.open) gap.bytes += chunk.byteLength;
+    if (gap.bytes > maxBetweenEntries + chunk.byteLength) {
+      throw new BerthError("INVALID_ARGUMENT", `more than ${maxBetweenEntries} bytes between two entries`);
+    }
+    yield chunk;
+  }
+}
+
+async function spoolFile(
+  entry: AsyncIterable<Uint8Array>,
+  path: string,
+  limits: ImageLimits,
+): Promise<ArchiveFile> {
+  const hash = createHash("sha256");
+  const file: FileHandle = await open(path, "wx", 0o600);
+  let size = 0;
+  try {
+    for await (const chunk of entry) {
+      size += chunk.byteLength;
+      if (size > limits.maxLayerUnpackedBytes) {
+        const limit = limits.maxLayerUnpackedBytes;
+        throw new BerthError("RESOURCE_EXHAUSTED", `a file in it is longer than ${limit} bytes`);
+      }
+      hash.update(chunk);
+      await file.writeFile(chunk);
+    }
+  } finally {
+    await file.close();
+  }
+  return { path, size, digest: `sha256:${hash.digest("hex")}` };
+}

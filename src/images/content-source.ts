@@ -1,0 +1,19 @@
+// Where an image's content comes from: a registry or an archive. Whoever reads checks the digests.
+
+import type { Digest } from "../types/ids.ts";
+import type { Descriptor } from "../types/oci-image.ts";
+
+export interface ContentSource {
+  /** A manifest or index by digest, at most `maxBytes` long. */
+  manifest(descriptor: Descriptor, maxBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Exactly `descriptor.size` bytes. */
+  blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** The manifest or index that an image's name stands for. */
+export interface RootManifest {
+  readonly digest: Digest;
+  /** "" when unknown. */
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}

@@ -1,0 +1,53 @@
+// Takes layers off the disk that nothing needs any more.
+
+import type { Logger } from "../lib/call.ts";
+import { messageOf } from "../lib/errors.ts";
+import { durably } from "../store/durable.ts";
+import { deleteLayer, findLayer, isLayerReferenced } from "../store/layers.ts";
+import type { Layer } from "../types/image.ts";
+import type { ImageDeps } from "./deps.ts";
+
+/** Deletes the rows of those `layers` that neither an image nor a running pull needs; must run inside a transaction. */
+export function dropUnneededRows(deps: ImageDeps, layers: readonly Layer[]): Layer[] {
+  const unneeded = layers.filter(
+    (layer) => !isLayerReferenced(deps.store, layer.number) && !deps.desk.isHeld(layer.diffId),
+  );
+  for (const layer of unneeded) deleteLayer(deps.store, layer.number);
+  return unneeded;
+}
+
+/**
+ * Removes the directories of layers whose rows are gone. A failure is logged, not thrown: the sweep at the
+ * next start finds every directory that has no row.
+ */
+export async function removeLayerTrees(
+  deps: ImageDeps,
+  log: Logger,
+  layers: readonly Layer[],
+): Promise<void> {
+  for (const layer of layers) {
+    const path = deps.paths.layer(layer.number);
+    try {
+      await deps.kernel.removeTree(path);
+    } catch (error) {
+      log.error({ layer: layer.diffId, path, error: messageOf(error) }, "remove layer failed");
+    }
+  }
+}
+
+/** A pull lets go of its layers: those that have come to nothing are deleted. */
+export async function releaseLayers(deps: ImageDeps, log: Logger, held: readonly string[]): Promise<void> {
+  const free = held.filter((diffId) => deps.desk.release(diffId));
+  const recorded: Layer[] = [];
+  const unrecorded: Layer[] = [];
+  for (const diffId of new Set(free)) {
+    const row = findLayer(deps.store, diffId);
+    const left = deps.desk.uncommitted(diffId);
+    deps.desk.forgetUncommitted(diffId);
+    if (row !== undefined) recorded.push(row);
+    else if (left !== undefined) unrecorded.push(left);
+  }
+  const orphans = recorded.filter((layer) => !isLayerReferenced(deps.store, layer.number));
+  const dropped = orphans.length === 0 ? [] : durably(deps.store, () => dropUnneededRows(deps, orphans));
+  await removeLayerTrees(deps, log, [...dropped, ...unrecorded]);
+}

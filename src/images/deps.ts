@@ -1,0 +1,32 @@
+// What the image verbs need. `makeImageDeps` adds what is theirs alone.
+
+import type { LayerKernel } from "../kernel/kernel.ts";
+import { SharedFlight } from "../lib/single-flight.ts";
+import type { Paths } from "../paths.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import type { Store } from "../store/open.ts";
+import type { BerthConfig } from "../types/config.ts";
+import type { EventSink } from "../types/events.ts";
+import type { ImageId } from "../types/ids.ts";
+import { LayerDesk } from "./layer-desk.ts";
+import { ProgressBoard } from "./progress.ts";
+
+export interface ImageDeps {
+  readonly store: Store;
+  readonly kernel: LayerKernel;
+  readonly paths: Paths;
+  readonly config: BerthConfig;
+  readonly registry: RegistryClient;
+  readonly events: EventSink;
+  /** Pulls in progress. */
+  readonly pulls: SharedFlight<ImageId>;
+  readonly desk: LayerDesk;
+  readonly progress: ProgressBoard;
+}
+
+export type ImageParts = Omit<ImageDeps, "pulls" | "desk" | "progress">;
+
+/** One per daemon: two of them over one database would not see each other's pulls. */
+export function makeImageDeps(parts: ImageParts): ImageDeps {
+  return { ...parts, pulls: new SharedFlight(), desk: new LayerDesk(), progress: new ProgressBoard() };
+}

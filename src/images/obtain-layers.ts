@@ -1,0 +1,57 @@
+// All layers of an image: those on disk as they are, the others at once, up to the configured number.
+
+import { findLayer } from "../store/layers.ts";
+import type { Layer } from "../types/image.ts";
+import { fetchLayer, type LayerJob } from "./fetch-layer.ts";
+import type { LayerSource } from "./read-image.ts";
+
+/**
+ * The layers in order. The caller holds them at the desk. The first failure stops all others; when this
+ * throws nothing of the job runs any more.
+ */
+export async function obtainLayers(job: LayerJob, sources: readonly LayerSource[]): Promise<Layer[]> {
+  const group = new AbortController();
+  const signal = AbortSignal.any([job.call.signal, group.signal]);
+  const layers: Layer[] = [];
+  const waiting = sources.entries();
+  for (const { descriptor } of sources) {
+    job.tell({ layer: descriptor.digest, phase: "wait", bytes: 0, total: descriptor.size });
+  }
+  const work = async () => {
+    try {
+      for (const [position, source] of waiting) {
+        signal.throwIfAborted();
+        layers[position] = await obtainLayer(job, source, signal);
+      }
+    } catch (error) {
+      group.abort(error);
+    }
+  };
+  const workers = Math.min(Math.max(1, job.deps.config.images.parallelLayers), sources.length);
+  await Promise.all(Array.from({ length: workers }, work));
+  job.call.signal.throwIfAborted();
+  group.signal.throwIfAborted();
+  return layers;
+}
+
+async function obtainLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
+  const { deps } = job;
+  const { diffId, descriptor } = source;
+  for (;;) {
+    let ours = false;
+    const work = (flightSignal: AbortSignal) => {
+      ours = true;
+      return fetchLayer(job, source, flightSignal);
+    };
+    try {
+      const present = findLayer(deps.store, diffId) ?? deps.desk.uncommitted(diffId);
+      const layer = present ?? (await deps.desk.flights.join(diffId, signal, work));
+      job.tell({ layer: descriptor.digest, phase: "done", bytes: descriptor.size, total: descriptor.size });
+      return layer;
+    } catch (error) {
+      signal.throwIfAborted();
+      // Another pull's failure need not be ours: it has its own registry and credentials.
+      if (ours) throw error;
+    }
+  }
+}

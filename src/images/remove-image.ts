@@ -1,0 +1,59 @@
+import type { Call } from "../lib/call.ts";
+import { nowMicros } from "../lib/clock.ts";
+import { BerthError } from "../lib/errors.ts";
+import { withSteps } from "../lib/undo.ts";
+import { durably } from "../store/durable.ts";
+import { containersOfImage, deleteImage, imageVolumes } from "../store/images.ts";
+import { listLayers } from "../store/layers.ts";
+import type { Image, Layer } from "../types/image.ts";
+import { dropUnneededRows, removeLayerTrees } from "./delete-layers.ts";
+import type { ImageDeps } from "./deps.ts";
+import { resolveImage } from "./resolve-image.ts";
+
+/**
+ * Removes the image that `reference` names, with all its tags and digests, and the layers that nothing else
+ * needs. A missing image is fine (CRI RemoveImage is idempotent). The image is out of every list when the
+ * rows are gone; its directories are removed before this returns.
+ *
+ * An image that a container uses, running or not, is not removed: FAILED_PRECONDITION names the container.
+ * (docker answers likewise; the kubelet removes only images without containers.)
+ */
+export async function removeImage(deps: ImageDeps, call: Call, reference: string): Promise<void> {
+  await withSteps("removeImage", call, async (steps) => {
+    const removed = await steps.run("commit", () => durably(deps.store, () => dropRows(deps, reference)));
+    if (removed === null) return;
+    steps.commit();
+    deps.events({ type: "image-removed", imageId: removed.image.id, at: nowMicros() });
+    await steps.run("remove-layers", () => removeLayerTrees(deps, call.log, removed.layers));
+  });
+}
+
+function dropRows(deps: ImageDeps, reference: string): { image: Image; layers: Layer[] } | null {
+  const image = resolveImage(deps.store, reference);
+  if (image === null) return null;
+  refuseInUse(deps, image, reference);
+  const numbers = new Set(image.layers);
+  const layers = listLayers(deps.store).filter((layer) => numbers.has(layer.number));
+  deleteImage(deps.store, image.id);
+  return { image, layers: dropUnneededRows(deps, layers) };
+}
+
+function refuseInUse(deps: ImageDeps, image: Image, reference: string): void {
+  const volume = imageVolumes(deps.store).find((use) => names(deps, use.reference, image));
+  const user = containersOfImage(deps.store, image.id)[0] ?? volume?.containerId;
+  if (user === undefined) return;
+  throw new BerthError(
+    "FAILED_PRECONDITION",
+    `remove image "${reference}": container "${user}" uses it; remove the container first`,
+  );
+}
+
+function names(deps: ImageDeps, reference: string, image: Image): boolean {
+  try {
+    return resolveImage(deps.store, reference)?.id === image.id;
+  } catch (error) {
+    // What no longer names one image holds none.
+    if (error instanceof BerthError && error.code === "INVALID_ARGUMENT") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,77 @@
+// What can go wrong with a registry, in words, and whether it is worth another try.
+
+import { BerthError, type ErrorCode, messageOf } from "../lib/errors.ts";
+
+/** A failure of one request. Those of the network begin with "RegistryUnavailable", as the CRI wants. */
+export class RegistryFailure extends BerthError {
+  /** Whether the same request may succeed in a moment. */
+  readonly retryable: boolean;
+  /** What the registry asked for with Retry-After. */
+  readonly retryAfterMs: number | undefined;
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; retryable?: boolean; retryAfterMs?: number | undefined } = {},
+  ) {
+    super(code, message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "RegistryFailure";
+    this.retryable = options.retryable ?? false;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** Content that is not what its digest, its size or the protocol says. */
+export function badContent(message: string): RegistryFailure {
+  return new RegistryFailure("DATA_LOSS", message);
+}
+
+/** Nothing is gained by asking again at once: nobody listens there, or the name or certificate is wrong. */
+const lasting =
+  /^(?:ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES|CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/;
+
+/** Turns what the HTTP client threw into a failure that names the registry. */
+export function networkFailure(doing: string, where: URL, error: unknown): BerthError {
+  if (error instanceof BerthError) return error;
+  const code = (error as { code?: unknown } | null)?.code;
+  const retryable = !(typeof code === "string" && lasting.test(code));
+  const text = printable(messageOf(error)) || String(code ?? "no reason given");
+  return new RegistryFailure(
+    "UNAVAILABLE",
+    `RegistryUnavailable: ${doing} at "${where.origin}": ${text}; check the network and the registry's address`,
+    { cause: error, retryable },
+  );
+}
+
+/** The failure that a status code means. `detail` is the registry's own text, already made harmless. */
+export function statusFailure(
+  what: string,
+  where: URL,
+  status: number,
+  detail: string,
+  retryAfterMs: number | undefined,
+): RegistryFailure {
+  const says = `${status}${detail === "" ? "" : ` (${detail})`}`;
+  if (status === 404) {
+    return new RegistryFailure("NOT_FOUND", `${what} not found in registry "${where.origin}": ${says}`);
+  }
+  if (status === 401 || status === 403) {
+    return new RegistryFailure(
+      "PERMISSION_DENIED",
+      `registry "${where.origin}" denies access to ${what}: ${says}; check the name and the credentials`,
+    );
+  }
+  if (status === 429 || status >= 500) {
+    return new RegistryFailure(
+      "UNAVAILABLE",
+      `RegistryUnavailable: get ${what}: registry "${where.origin}" answers ${says}; try again later`,
+      { retryable: status === 429 || status !== 501, retryAfterMs },
+    );
+  }
+  return new RegistryFailure("UNKNOWN", `get ${what}: registry "${where.origin}" answers ${says}`);
+}
+
+/** A registry's text for a message: one line, no control characters, at most 200 characters. */
+export function printable(text: string): string {
+  const line = text.replace(/[\s\p{C}]+/gu, " ").trim();
+  return line.length > 200 ? `${line.slice(0, 200)}…` : line;
+}

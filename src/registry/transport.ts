@@ -1,0 +1,287 @@
+// HTTP to registries: one pool of connections per origin, redirects that leave credentials behind, and
+// clocks that run only while we wait for the other side.
+
+import { getCACertificates, rootCertificates } from "node:tls";
+import { type Dispatcher, Pool } from "undici";
+import { messageOf } from "../lib/errors.ts";
+import { badContent, networkFailure, printable, RegistryFailure } from "./failure.ts";
+
+export interface Timings {
+  readonly connectMs: number;
+  readonly headersMs: number;
+  /** Fewer than `stallBytes` in this time of waiting is a stall. */
+  readonly stallMs: number;
+  readonly stallBytes: number;
+  /** Further tries after the first one that fails. */
+  readonly retries: number;
+  /** Wait before the first of them; it doubles each time. */
+  readonly retryBaseMs: number;
+  /** A registry that asks for a longer wait than this is given up. */
+  readonly maxRetryAfterMs: number;
+}
+
+export const defaultTimings: Timings = {
+  connectMs: 10_000,
+  headersMs: 30_000,
+  stallMs: 30_000,
+  stallBytes: 1024,
+  retries: 3,
+  retryBaseMs: 300,
+  maxRetryAfterMs: 30_000,
+};
+
+export interface HttpRequest {
+  readonly method: "GET" | "POST";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent to `url`'s origin only. */
+  readonly authorization?: string | undefined;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+  /** For messages: `get manifest "x"`. */
+  readonly doing: string;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Where the answer came from after redirects. */
+  readonly url: URL;
+  header(name: string): string | undefined;
+  headers(name: string): string[];
+  /** The body, in pieces; to be read or left once. Leaving it early closes the connection. */
+  chunks(): AsyncGenerator<Uint8Array>;
+  /** The whole body; DATA_LOSS when it is longer than `maxBytes`. */
+  read(maxBytes: number, what: string): Promise<Uint8Array>;
+  /** Drops the body. */
+  discard(): Promise<void>;
+}
+
+const maxRedirects = 5;
+const maxPools = 64;
+const redirectStatuses = new Set([301, 302, 303, 307, 308]);
+
+export class Transport {
+  readonly #timings: Timings;
+  readonly #pools = new Map<string, Pool>();
+
+  constructor(timings: Timings) {
+    this.#timings = timings;
+  }
+
+  /** Sends a request and follows redirects. Throws UNAVAILABLE failures, or the signal's reason. */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    let url = request.url;
+    for (let hop = 0; hop <= maxRedirects; hop++) {
+      const sameOrigin = url.origin === request.url.origin;
+      const response = await this.#sendOnce(request, url, sameOrigin ? request.authorization : undefined);
+      const location = response.header("location");
+      if (!redirectStatuses.has(response.status) || location === undefined) return response;
+      await response.discard();
+      if (request.method === "POST") break;
+      url = redirectTarget(url, location, request.doing);
+    }
+    throw new RegistryFailure(
+      "UNKNOWN",
+      `${request.doing}: "${request.url.origin}" redirects more than ${maxRedirects} times or a POST`,
+    );
+  }
+
+  /** Closes all connections. */
+  async close(): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.destroy()));
+  }
+
+  async #sendOnce(request: HttpRequest, url: URL, authorization: string | undefined): Promise<HttpResponse> {
+    const controller = new AbortController();
+    const abort = () => controller.abort(request.signal.reason);
+    request.signal.throwIfAborted();
+    request.signal.addEventListener("abort", abort, { once: true });
+    const detach = () => request.signal.removeEventListener("abort", abort);
+    try {
+      const data = await this.#pool(url).request({
+        method: request.method,
+        path: `${url.pathname}${url.search}`,
+        headers: {
+          "user-agent": "berth",
+          "accept-encoding": "identity",
+          ...request.headers,
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+        body: request.body ?? null,
+        signal: controller.signal,
+        headersTimeout: this.#timings.headersMs,
+        bodyTimeout: 0,
+      });
+      return new Response(data, url, request, controller, this.#timings, detach);
+    } catch (error) {
+      detach();
+      request.signal.throwIfAborted();
+      throw networkFailure(request.doing, url, error);
+    }
+  }
+
+  #pool(url: URL): Pool {
+    const known = this.#pools.get(url.origin);
+    if (known !== undefined) return known;
+    const oldest = this.#pools.keys().next();
+    if (this.#pools.size >= maxPools && oldest.done !== true) {
+      const closing = this.#pools.get(oldest.value);
+      this.#pools.delete(oldest.value);
+      // Requests on their way still end: close() waits for them.
+      closing?.close().catch(() => closing.destroy());
+    }
+    const pool = new Pool(url.origin, {
+      connectTimeout: this.#timings.connectMs,
+      allowH2: false,
+      connect: url.protocol === "https:" ? { ca: trustedAuthorities() } : {},
+    });
+    this.#pools.set(url.origin, pool);
+    return pool;
+  }
+}
+
+/** Node's own list and the host's: an administrator who trusts a private authority does so for berth too. */
+function trustedAuthorities(): string[] {
+  return [...new Set([...rootCertificates, ...getCACertificates("system"), ...getCACertificates("extra")])];
+}
+
+function redirectTarget(from: URL, location: string, doing: string): URL {
+  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  const refuse = (why: string) =>
+    new RegistryFailure(
+      "UNKNOWN",
+      `${doing}: "${from.origin}" redirects to "${printable(location)}": ${why}`,
+    );
+  if (target === undefined || !/^https?:$/.test(target.protocol)) throw refuse("not an http or https URL");
+  if (target.username !== "" || target.password !== "") throw refuse("it has credentials in it");
+  if (from.protocol === "https:" && target.protocol === "http:") throw refuse("from https to http");
+  return target;
+}
+
+class Response implements HttpResponse {
+  readonly status: number;
+  readonly url: URL;
+  readonly #data: Dispatcher.ResponseData;
+  readonly #request: HttpRequest;
+  readonly #controller: AbortController;
+  readonly #timings: Timings;
+  readonly #detach: () => void;
+
+  constructor(
+    data: Dispatcher.ResponseData,
+    url: URL,
+    request: HttpRequest,
+    controller: AbortController,
+    timings: Timings,
+    detach: () => void,
+  ) {
+    this.status = data.statusCode;
+    this.url = url;
+    this.#data = data;
+    this.#request = request;
+    this.#controller = controller;
+    this.#timings = timings;
+    this.#detach = detach;
+  }
+
+  header(name: string): string | undefined {
+    return this.headers(name)[0];
+  }
+
+  headers(name: string): string[] {
+    const value = this.#data.headers[name];
+    return value === undefined ? [] : Array.isArray(value) ? value : [value];
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const body = this.#data.body;
+    const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    const clock = new StallClock(this.#timings);
+    try {
+      for (;;) {
+        const next = await clock.wait(
+          () => iterator.next(),
+          () => this.#stall(),
+        );
+        if (next.done === true) return;
+        clock.received(next.value.byteLength);
+        yield next.value;
+      }
+    } catch (error) {
+      this.#request.signal.throwIfAborted();
+      throw networkFailure(this.#request.doing, this.url, this.#controller.signal.reason ?? error);
+    } finally {
+      this.#detach();
+      body.destroy();
+    }
+  }
+
+  async read(maxBytes: number, what: string): Promise<Uint8Array> {
+    const tooLong = () => badContent(`${what} from "${this.url.origin}" is longer than ${maxBytes} bytes`);
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    if (Number(this.header("content-length") ?? 0) > maxBytes) {
+      await this.discard();
+      throw tooLong();
+    }
+    for await (const piece of this.chunks()) {
+      length += piece.byteLength;
+      if (length > maxBytes) throw tooLong();
+      pieces.push(piece);
+    }
+    return Buffer.concat(pieces, length);
+  }
+
+  async discard(): Promise<void> {
+    this.#detach();
+    try {
+      // A short body is read to its end so that the connection can be used again.
+      await this.#data.body.dump({ limit: 16_384 });
+    } catch (error) {
+      this.#data.body.destroy(error instanceof Error ? error : new Error(messageOf(error)));
+    }
+  }
+
+  #stall(): void {
+    const { stallBytes, stallMs } = this.#timings;
+    this.#controller.abort(
+      new RegistryFailure(
+        "UNAVAILABLE",
+        `RegistryUnavailable: ${this.#request.doing}: "${this.url.origin}" sent fewer than ${stallBytes} ` +
+          `bytes in ${stallMs / 1000} s`,
+        { retryable: true },
+      ),
+    );
+  }
+}
+
+/** Counts the time spent waiting for bytes; the time in which we unpack them is ours. */
+class StallClock {
+  readonly #timings: Timings;
+  #waited = 0;
+  #bytes = 0;
+
+  constructor(timings: Timings) {
+    this.#timings = timings;
+  }
+
+  async wait<T>(read: () => Promise<T>, stalled: () => void): Promise<T> {
+    const started = performance.now();
+    const timer = setTimeout(stalled, Math.max(1, this.#timings.stallMs - this.#waited));
+    try {
+      return await read();
+    } finally {
+      clearTimeout(timer);
+      this.#waited += performance.now() - started;
+    }
+  }
+
+  received(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes < this.#timings.stallBytes) return;
+    this.#bytes = 0;
+    this.#waited = 0;
+  }
+}
