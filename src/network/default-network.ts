@@ -53,7 +53,7 @@ export function checkCidr(text: string): void {
   const slash = text.lastIndexOf("/");
   const address = text.slice(0, Math.max(slash, 0));
   const prefix = text.slice(slash + 1);
-  const longest = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0;
+  const longest = isIPv4(address) ? 32 : isIPv6(address) && !address.includes("%") ? 128 : 0;
   if (longest !== 0 && /^(0|[1-9]\d{0,2})$/.test(prefix) && Number(prefix) <= longest) return;
   throw new BerthError("INVALID_ARGUMENT", `"${text}" is not a network such as "10.88.0.0/16"`);
 }

@@ -78,15 +78,19 @@ function checkAddresses(result: JsonObject): void {
     }
   }
   for (const entry of entriesOf(result)) {
-    const [address = "", prefix = "", rest] = String(entry.address).split("/");
-    const family = isIP(address);
-    const longest = family === 4 ? 32 : 128;
-    if (family === 0 || rest !== undefined || !/^\d{1,3}$/.test(prefix) || Number(prefix) > longest) {
+    if (!isAddressWithPrefix(entry.address)) {
       const shown = excerpt(JSON.stringify(entry.address) ?? "undefined");
       throw broken(`its result has the address ${shown}; expected one such as "10.88.0.2/16"`);
     }
     checkIndex(entry.interface, result);
   }
+}
+
+function isAddressWithPrefix(value: unknown): boolean {
+  const match = typeof value === "string" ? /^([^/%]+)\/(\d{1,3})$/.exec(value) : null;
+  if (match === null) return false;
+  const family = isIP(match[1] as string);
+  return family !== 0 && Number(match[2]) <= (family === 4 ? 32 : 128);
 }
 
 function checkIndex(index: unknown, result: JsonObject): void {

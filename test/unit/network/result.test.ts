@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { BerthError } from "../../../src/lib/errors.ts";
 import { addressesOf, excerpt, parsePluginError, parseResult } from "../../../src/network/result.ts";
 
 describe("parseResult", () => {
@@ -33,6 +34,8 @@ describe("parseResult", () => {
     ['{"ips":[{"address":"10.0.0.2"}]}', 'the address "10.0.0.2"'],
     ['{"ips":[{"address":"10.0.0.2/33"}]}', 'the address "10.0.0.2/33"'],
     ['{"ips":[{"address":"10.0.0.2/24/1"}]}', "the address"],
+    ['{"ips":[{"address":["10.0.0.2/24"]}]}', "the address"],
+    ['{"ips":[{"address":"fe80::2%eth0/64"}]}', "the address"],
     ['{"ips":[{"address":"10.0.0.2/24","interface":3}]}', "interface 3 of 0"],
     ['{"ips":[{"address":"10.0.0.2/24","interface":-1}],"interfaces":[{"name":"a"}]}', "interface -1 of 1"],
     ['{"interfaces":["eth0"]}', '"interfaces"'],
@@ -62,4 +65,28 @@ test("an error object is recognised, other output is not", () => {
 test("an excerpt is one line and bounded", () => {
   expect(excerpt("a\u001b[31m\r\nb")).toBe("a [31m b");
   expect(excerpt("x".repeat(5000)).length).toBeLessThan(1100);
+});
+
+test("whatever JSON a plugin prints, the answer is a result or an error with a message", () => {
+  const pieces = [
+    "null",
+    "7",
+    '"x"',
+    "[]",
+    "{}",
+    '"10.0.0.2/24"',
+    "[null]",
+    '[{"name":null}]',
+    '[{"address":7}]',
+  ];
+  for (const ips of pieces) {
+    for (const interfaces of pieces) {
+      const text = `{"cniVersion":"1.0.0","ips":${ips},"interfaces":${interfaces}}`;
+      try {
+        addressesOf(parseResult(text, "1.0.0"), "eth0");
+      } catch (error) {
+        expect(error, text).toBeInstanceOf(BerthError);
+      }
+    }
+  }
 });
