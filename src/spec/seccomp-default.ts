@@ -37,6 +37,18 @@ const PERSONALITIES = [0x0, 0x8, 0x2_0000, 0x2_0008, 0x4_0000, 0x4_0008, 0xffff_
 
 const AF_ALG = 38n;
 const AF_VSOCK = 40n;
+const LOW_HALF = 0xffff_ffffn;
+/** 0 to 63 without the two, in aligned blocks {first, size}: rules for one call must not overlap. */
+const SOCKET_BLOCKS: readonly (readonly [bigint, bigint])[] = [
+  [0n, 32n],
+  [32n, 4n],
+  [36n, 2n],
+  [39n, 1n],
+  [41n, 1n],
+  [42n, 2n],
+  [44n, 4n],
+  [48n, 16n],
+];
 
 /** The default profile for a container with the bounding set `target.capabilities`. */
 export function defaultSeccompRules(target: SeccompTarget): SeccompRules {
@@ -86,16 +98,18 @@ function cloneRules(): Rule[] {
 }
 
 /**
- * Every address family but two, told apart without overlap: AF_VSOCK reaches the hypervisor past every network
- * namespace, AF_ALG the kernel's crypto drivers. Both look like a kernel without them.
+ * Every address family but two. AF_VSOCK reaches the hypervisor past every network namespace, AF_ALG the
+ * kernel's crypto drivers; both look like a kernel without them. The kernel reads the low half of the
+ * argument only, so only that is compared: with the other half set a plain comparison would be passed by.
  */
 function socketRules(): Rule[] {
   return [
-    allow(["socket"], [argument(0, "SCMP_CMP_LT", AF_ALG)]),
-    allow(["socket"], [argument(0, "SCMP_CMP_EQ", AF_ALG + 1n)]),
-    allow(["socket"], [argument(0, "SCMP_CMP_GT", AF_VSOCK)]),
-    deny(["socket"], EAFNOSUPPORT, [argument(0, "SCMP_CMP_EQ", AF_ALG)]),
-    deny(["socket"], EAFNOSUPPORT, [argument(0, "SCMP_CMP_EQ", AF_VSOCK)]),
+    ...SOCKET_BLOCKS.map(([first, size]) => {
+      return allow(["socket"], [argument(0, "SCMP_CMP_MASKED_EQ", LOW_HALF - (size - 1n), first)]);
+    }),
+    ...[AF_ALG, AF_VSOCK].map((family) => {
+      return deny(["socket"], EAFNOSUPPORT, [argument(0, "SCMP_CMP_MASKED_EQ", LOW_HALF, family)]);
+    }),
   ];
 }
 
