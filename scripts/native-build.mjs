@@ -104,9 +104,8 @@ function build() {
   const started = Date.now();
   const missing = missingPackages();
   if (missing.length > 0) {
-    fail(
-      `Debian packages are missing: ${missing.join(" ")}\n  apt-get install ${missing.join(" ")}\nor: npm run setup`,
-    );
+    const list = missing.join(" ");
+    fail(`Debian packages are missing: ${list}\n  apt-get install ${list}\nor: npm run setup`);
   }
   const cmakeJs = findCmakeJs();
   if (cmakeJs === null) fail("cmake-js is not installed; run: npm ci");
@@ -123,9 +122,8 @@ function build() {
   });
   if (result.error) fail(`start flock: ${result.error.message}`);
   if (result.status !== 0) {
-    fail(
-      `the C++ build in "${relative(root, output)}" failed (exit ${result.status ?? result.signal}); see above`,
-    );
+    const how = `exit ${result.status ?? result.signal}`;
+    fail(`the C++ build in "${relative(root, output)}" failed (${how}); see above`);
   }
   // Back-dated to the start: a source saved during the build is newer than the stamp.
   writeFileSync(stamp, "");

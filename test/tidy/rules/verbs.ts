@@ -6,11 +6,11 @@ import { type Problem, type SourceFile, withoutComments } from "./source-file.ts
 export const VERB_FOLDERS = ["src/images", "src/containers", "src/pods"];
 
 /**
- * File names that promise an RPC: they start with what an RPC does, or end with what one tells. Other files of
- * these folders (deps.ts, container-lifecycle.ts, record-exit.ts) are parts that verbs share.
+ * File names that promise an RPC: they start with what an RPC does, or end with what one tells. Other files
+ * of these folders (deps.ts, container-lifecycle.ts, record-exit.ts) are parts that verbs share.
  */
-const VERB =
-  /^(?:create|start|stop|remove|run|list|pull|load|resolve|exec|open|attach|wait|resize|update|reopen)-|-status\.ts$/;
+const DOES = "create|start|stop|remove|run|list|pull|load|resolve|open|attach|wait|resize|update|reopen";
+const VERB = new RegExp(`^(?:${DOES})-(?:container|pod|image|exec|runtime)|^exec-sync|-status\\.ts$`);
 
 const camelCase = (name: string): string =>
   name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -26,7 +26,7 @@ function checkVerb(file: SourceFile): Problem[] {
   const functions = exportedFunctions(file.text);
   if (!functions.includes(wanted)) {
     return [
-      `${file.path}: exports no function "${wanted}"; a file named like a verb holds that verb; rename one of them`,
+      `${file.path}: exports no function "${wanted}"; a file named like a verb holds it; rename one of them`,
     ];
   }
   const others = functions.filter((name) => name !== wanted);
