@@ -121,12 +121,14 @@ export function parseConfigFile(text: string, path: string): FileConfig {
   } catch (error) {
     throw new BerthError("INVALID_ARGUMENT", `configuration "${path}": ${messageOf(error)}`);
   }
-  const unknown = unknownKey(FileSchema, table, "");
+  const unknown = unknownKey(FileSchema as unknown as SchemaNode, table, "");
   if (unknown !== null) throw new BerthError("INVALID_ARGUMENT", `configuration "${path}": ${unknown}`);
   const wrong = Value.Errors(FileSchema, table)[0];
   if (wrong === undefined) return table as FileConfig;
   const key = wrong.instancePath.slice(1).replaceAll("/", ".").replaceAll("~1", "/");
-  throw new BerthError("INVALID_ARGUMENT", `configuration "${path}": key "${key}" ${wrong.message}`);
+  const allowed = (wrong.params as { allowedValues?: unknown[] }).allowedValues;
+  const which = allowed === undefined ? "" : `: ${allowed.map((one) => JSON.stringify(one)).join(", ")}`;
+  throw new BerthError("INVALID_ARGUMENT", `configuration "${path}": key "${key}" ${wrong.message}${which}`);
 }
 
 interface SchemaNode {

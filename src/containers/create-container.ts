@@ -25,6 +25,7 @@ import type { ContainerId, PodId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Pod, PodConfig, ProcessRef } from "../types/pod.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
+import { creationKey } from "./creation-key.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { logPathOf } from "./log-path.ts";
 import type { PlannedContainer } from "./plan-container.ts";
@@ -57,11 +58,6 @@ export function createContainer(
   }
   const key = creationKey(request.podId, name, attempt);
   return outlive(call, deps.creating, key, `create container "${name}"`, (own) => create(deps, own, request));
-}
-
-/** Key of a CreateContainer in `deps.creating`. */
-export function creationKey(podId: PodId, name: string, attempt: number): string {
-  return `${podId}/${attempt}/${name}`;
 }
 
 async function create(

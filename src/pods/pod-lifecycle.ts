@@ -1,6 +1,6 @@
 // The state of a pod sandbox, derived from facts and never stored.
 
-import type { Pod, PodState } from "../types/pod.ts";
+import type { Pod, PodMetadata, PodState } from "../types/pod.ts";
 
 /** READY from the commit of RunPodSandbox until a stop or removal begins or the monitor is lost; never again. */
 export function stateOfPod(row: Pick<Pod, "readyAt" | "stoppedAt" | "removingAt">): PodState {
@@ -23,4 +23,9 @@ export function removesItself(row: Pick<Pod, "config">): boolean {
 export function podTitle({ config }: Pick<Pod, "config">): string {
   const { namespace, name } = config.metadata;
   return `pod sandbox "${namespace}/${name}"`;
+}
+
+/** Key of a RunPodSandbox in `deps.running`: its idempotency key. */
+export function runKey({ namespace, name, uid, attempt }: PodMetadata): string {
+  return JSON.stringify([namespace, name, uid, attempt]);
 }

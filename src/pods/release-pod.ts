@@ -3,7 +3,7 @@
 
 import { rm } from "node:fs/promises";
 import { destroyCgroup, emptyCgroup } from "../cgroups/destroy-cgroup.ts";
-import { creationKey } from "../containers/create-container.ts";
+import { creationKey } from "../containers/creation-key.ts";
 import { killContainer } from "../containers/kill-container.ts";
 import type { PartObserver } from "../containers/undo-container.ts";
 import type { Call } from "../lib/call.ts";

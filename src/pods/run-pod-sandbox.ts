@@ -16,11 +16,11 @@ import {
   setNetworkHeld,
 } from "../store/pods.ts";
 import type { PodId } from "../types/ids.ts";
-import type { Pod, PodConfig, PodMetadata, PodNetwork, ProcessRef } from "../types/pod.ts";
+import type { Pod, PodConfig, PodNetwork, ProcessRef } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
 import { requireHandler } from "./handlers.ts";
 import { makePodFiles } from "./pod-files.ts";
-import { podTitle, stateOfPod } from "./pod-lifecycle.ts";
+import { podTitle, runKey, stateOfPod } from "./pod-lifecycle.ts";
 import { startMonitor } from "./start-monitor.ts";
 import { undoPod } from "./undo-pod.ts";
 import { validatePod } from "./validate-pod.ts";
@@ -42,11 +42,6 @@ export async function runPodSandbox(deps: PodDeps, call: Call, request: RunPodRe
   requireHandler(request.handler, doing);
   const key = runKey(request.config.metadata);
   return await outlive(call, deps.running, key, doing, (own) => run(deps, own, request, doing));
-}
-
-/** Key of a RunPodSandbox in `deps.running`. */
-export function runKey({ namespace, name, uid, attempt }: PodMetadata): string {
-  return JSON.stringify([namespace, name, uid, attempt]);
 }
 
 async function run(deps: PodDeps, call: Call, request: RunPodRequest, doing: string): Promise<PodId> {

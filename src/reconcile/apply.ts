@@ -1,7 +1,7 @@
 // Does what was decided.
 
 import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
-import { creationKey } from "../containers/create-container.ts";
+import { creationKey } from "../containers/creation-key.ts";
 import { recordExit, recordUnseenExit } from "../containers/record-exit.ts";
 import { removeContainer } from "../containers/remove-container.ts";
 import { undoContainer } from "../containers/undo-container.ts";
@@ -9,9 +9,8 @@ import type { Call } from "../lib/call.ts";
 import { within } from "../lib/deadline.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { endLostPod } from "../pods/lose-monitor.ts";
-import { removesItself } from "../pods/pod-lifecycle.ts";
+import { removesItself, runKey } from "../pods/pod-lifecycle.ts";
 import { removePodSandbox } from "../pods/remove-pod-sandbox.ts";
-import { runKey } from "../pods/run-pod-sandbox.ts";
 import { stopPodSandbox } from "../pods/stop-pod-sandbox.ts";
 import { undoPod } from "../pods/undo-pod.ts";
 import { commitContainerStarted, findContainer } from "../store/containers.ts";

@@ -1,0 +1,154 @@
+// A kernel that only remembers: for unit tests. Calls are recorded in order, each can be made to fail.
+
+import { KernelError } from "../lib/errors.ts";
+import type { ProcessRef } from "../types/pod.ts";
+import type { HostFacts, Kernel, LayerUnpack } from "./kernel.ts";
+
+export interface KernelCall {
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+export const FAKE_HOST: HostFacts = {
+  kernelRelease: "6.12.0",
+  bootId: "boot-1",
+  cgroupControllers: ["cpu", "memory", "pids"],
+  capSysResource: true,
+  nofileHard: 1_048_576,
+  lastCapability: 40,
+  apparmor: false,
+  selinux: false,
+};
+
+export class FakeKernel implements Kernel {
+  readonly calls: KernelCall[] = [];
+  /** Directories of cgroups, with their interface files. */
+  readonly cgroups = new Map<string, Map<string, string>>();
+  readonly namespaces = new Set<string>();
+  /** Start times by pid. */
+  readonly processes = new Map<number, number>();
+  /** By method name: thrown instead of acting. */
+  readonly failures = new Map<string, Error>();
+  /** Told of every signal and of every killed cgroup. */
+  onSignal: (process: ProcessRef, signal: number) => void = () => {};
+  onKill: (cgroupPath: string) => void = () => {};
+  readonly files = new Map<string, Uint8Array>();
+  #nextPid = 1000;
+
+  #record(name: string, ...args: unknown[]): void {
+    this.calls.push({ name, args });
+    const failure = this.failures.get(name);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Names of the recorded calls, in order. */
+  names(): string[] {
+    return this.calls.map((call) => call.name);
+  }
+
+  spawnProcess(): ProcessRef {
+    const pid = this.#nextPid++;
+    this.processes.set(pid, pid * 10);
+    return { pid, startTime: pid * 10 };
+  }
+
+  async loadMonitor(binaryPath: string): Promise<void> {
+    this.#record("loadMonitor", binaryPath);
+  }
+
+  async spawnMonitor(request: Parameters<Kernel["spawnMonitor"]>[0]): Promise<ProcessRef> {
+    this.#record("spawnMonitor", request);
+    if (!this.cgroups.has(request.cgroupPath)) throw new KernelError("clone3", "ENOENT", request.cgroupPath);
+    return this.spawnProcess();
+  }
+
+  processStartTime(pid: number): number | null {
+    return this.processes.get(pid) ?? null;
+  }
+
+  signalProcess(process: ProcessRef, signal: number): boolean {
+    this.#record("signalProcess", process, signal);
+    if (this.processes.get(process.pid) !== process.startTime) return false;
+    this.onSignal(process, signal);
+    return true;
+  }
+
+  async cgroupMount(): Promise<string> {
+    return "/cg";
+  }
+
+  async createCgroup(path: string): Promise<void> {
+    this.#record("createCgroup", path);
+    for (let at = path; at.length > "/cg".length; at = at.slice(0, at.lastIndexOf("/"))) {
+      if (!this.cgroups.has(at)) this.cgroups.set(at, new Map());
+    }
+  }
+
+  async writeCgroup(path: string, file: string, value: string): Promise<void> {
+    this.#record("writeCgroup", path, file, value);
+    this.cgroups.get(path)?.set(file, value);
+  }
+
+  async readCgroup(path: string, file: string): Promise<string | null> {
+    return this.cgroups.get(path)?.get(file) ?? null;
+  }
+
+  async killCgroup(path: string, timeoutMs: number): Promise<boolean> {
+    this.#record("killCgroup", path, timeoutMs);
+    this.onKill(path);
+    return true;
+  }
+
+  async removeCgroup(path: string): Promise<void> {
+    this.#record("removeCgroup", path);
+    for (const at of [...this.cgroups.keys()]) {
+      if (at === path || at.startsWith(`${path}/`)) this.cgroups.delete(at);
+    }
+  }
+
+  async createNetns(path: string): Promise<void> {
+    this.#record("createNetns", path);
+    this.namespaces.add(path);
+  }
+
+  async removeNetns(path: string): Promise<void> {
+    this.#record("removeNetns", path);
+    this.namespaces.delete(path);
+  }
+
+  async listNetns(directory: string): Promise<string[]> {
+    return [...this.namespaces].filter((path) => path.startsWith(`${directory}/`));
+  }
+
+  unpackLayer(): LayerUnpack {
+    throw new KernelError("unpackLayer", "ENOSYS", "");
+  }
+
+  async removeTree(path: string): Promise<void> {
+    this.#record("removeTree", path);
+    // The directories of unit tests are real ones, below a temporary directory.
+    const { rm } = await import("node:fs/promises");
+    await rm(path, { recursive: true, force: true });
+  }
+
+  async readBeneath(_layers: readonly string[], path: string): Promise<Uint8Array | null> {
+    return this.files.get(path) ?? null;
+  }
+
+  async treeUsage(): Promise<{ bytes: number; inodes: number }> {
+    return { bytes: 0, inodes: 0 };
+  }
+
+  async syncFilesystem(path: string): Promise<void> {
+    this.#record("syncFilesystem", path);
+  }
+
+  async compileSeccomp(): Promise<Uint8Array> {
+    this.#record("compileSeccomp");
+    return Uint8Array.of(6, 0, 0, 0, 0, 0, 0xff, 0x7f);
+  }
+
+  async hostFacts(): Promise<HostFacts> {
+    return FAKE_HOST;
+  }
+}

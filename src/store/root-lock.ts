@@ -1,0 +1,37 @@
+// One daemon per directory. The lock is a SQLite file lock, which the kernel releases with the process,
+// however that ends: nothing is left to clean up after a kill -9.
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { BerthError } from "../lib/errors.ts";
+
+/** Time for a predecessor that is just ending. */
+const PATIENCE_MS = 2_000;
+
+export interface DirectoryLock {
+  release(): void;
+}
+
+/** Makes `directory` (mode 0700) if need be and locks it. FAILED_PRECONDITION when another daemon has it. */
+export function lockDirectory(directory: string): DirectoryLock {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const file = new Database(join(directory, "lock"));
+  try {
+    file.pragma(`busy_timeout = ${PATIENCE_MS}`);
+    // Nothing is ever written: the transaction stays open for as long as the process lives.
+    file.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    file.close();
+    if (!isBusy(error)) throw error;
+    throw new BerthError(
+      "FAILED_PRECONDITION",
+      `another berthd uses "${directory}"; stop it, or start this one with other --root and --state`,
+    );
+  }
+  return { release: () => file.close() };
+}
+
+function isBusy(error: unknown): boolean {
+  return String((error as { code?: unknown } | null)?.code).startsWith("SQLITE_BUSY");
+}
