@@ -12,7 +12,7 @@ export interface Identity {
   readonly workingDir: string;
 }
 
-const UMASK = 0o022;
+export const UMASK = 0o022;
 
 /**
  * From root with every capability to the process's identity.

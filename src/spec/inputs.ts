@@ -17,7 +17,7 @@
 //   encode-plan.ts           encodePlan(plan: Plan): Uint8Array
 //   describe-step.ts         describeStep(step: PlanStep): string
 //   explain-failure.ts       explainPlanFailure(doing: string, plan: Plan, error: unknown): BerthError
-//   oci.ts                   toOciSpec(input: ContainerPlanInput): OciSpec
+//   oci.ts                   toOciSpec(input: ContainerPlanInput, paths?: NamespacePaths): OciSpec
 //
 // All of them throw BerthError INVALID_ARGUMENT for what the client got wrong, and UNIMPLEMENTED for
 // what berth does not do yet; neither is ever ignored.
