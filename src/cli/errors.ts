@@ -15,11 +15,3 @@ export class UsageError extends CliError {
     this.name = "UsageError";
   }
 }
-
-/** Everything was said already; only the exit code is left. */
-export class SilentExit extends CliError {
-  constructor(exitCode: number) {
-    super("", exitCode);
-    this.name = "SilentExit";
-  }
-}

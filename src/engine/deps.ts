@@ -1,7 +1,6 @@
 import type { ImageDeps } from "../images/deps.ts";
-import type { Logger, StepObserver } from "../lib/call.ts";
+import type { StepObserver } from "../lib/call.ts";
 import type { PodDeps } from "../pods/deps.ts";
 
-/** What the verbs behind berth's own API need, and where their calls log. */
-export type EngineDeps = PodDeps &
-  ImageDeps & { readonly log?: Logger | undefined; readonly observeStep?: StepObserver | undefined };
+/** What the verbs behind berth's own API need. */
+export type EngineDeps = PodDeps & ImageDeps & { readonly observeStep?: StepObserver | undefined };

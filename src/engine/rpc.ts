@@ -1,7 +1,7 @@
 // From a gRPC call to a verb's call, and from its promise to an answer.
 
 import type { handleServerStreamingCall, handleUnaryCall } from "@grpc/grpc-js";
-import { type Call, silentLogger } from "../lib/call.ts";
+import type { Call } from "../lib/call.ts";
 import { BerthError } from "../lib/errors.ts";
 import type { EngineDeps } from "./deps.ts";
 import { serviceError } from "./status.ts";
@@ -19,7 +19,7 @@ export function callOf(rpc: Cancellable, surroundings: Surroundings): Call {
   rpc.on("cancelled", () => controller.abort(new BerthError("CANCELLED", "the client went away")));
   return {
     signal: controller.signal,
-    log: surroundings.log ?? silentLogger,
+    log: surroundings.log,
     observeStep: surroundings.observeStep ?? (() => {}),
   };
 }

@@ -47,6 +47,15 @@ export class RpcCall<Request, Response> {
     return this.#stream.write(frame(this.#method.encode(message)));
   }
 
+  /** Resolves when there is room for more, or when the call is over and nothing is sent any more. */
+  drained(): Promise<void> {
+    if (this.#stream.destroyed || !this.#stream.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#stream.once("drain", resolve);
+      this.#stream.once("close", resolve);
+    });
+  }
+
   /** No more messages follow. */
   end(): void {
     if (!this.#stream.destroyed) this.#stream.end();

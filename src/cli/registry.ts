@@ -1,0 +1,86 @@
+// The commands of the command line. Each is loaded when it is asked for.
+
+import type { Command } from "./command.ts";
+import type { Entry } from "./help.ts";
+
+export interface Registered extends Entry {
+  load(): Promise<{ command: Command }>;
+}
+
+export const COMMANDS: readonly Registered[] = [
+  {
+    name: "run",
+    summary: "Create and run a container from an image",
+    load: () => import("./commands/run.ts"),
+  },
+  { name: "exec", summary: "Run a command in a running container", load: () => import("./commands/exec.ts") },
+  { name: "attach", summary: "Attach to a running container", load: () => import("./commands/attach.ts") },
+  { name: "ps", aliases: ["list", "ls"], summary: "List containers", load: () => import("./commands/ps.ts") },
+  { name: "logs", summary: "Print what a container wrote", load: () => import("./commands/logs.ts") },
+  { name: "stop", summary: "Stop containers", load: () => import("./commands/stop.ts") },
+  { name: "kill", summary: "Send a signal to containers", load: () => import("./commands/kill.ts") },
+  {
+    name: "wait",
+    summary: "Wait until containers end, print their exit codes",
+    load: () => import("./commands/wait.ts"),
+  },
+  { name: "rm", aliases: ["remove"], summary: "Remove containers", load: () => import("./commands/rm.ts") },
+  { name: "pull", summary: "Download an image from a registry", load: () => import("./commands/pull.ts") },
+  { name: "load", summary: "Load images from a tar", load: () => import("./commands/load.ts") },
+  { name: "images", summary: "List images", load: () => import("./commands/images.ts") },
+  { name: "rmi", summary: "Remove images", load: () => import("./commands/rmi.ts") },
+  {
+    name: "inspect",
+    summary: "Show everything known of containers, pods and images",
+    load: () => import("./commands/inspect.ts"),
+  },
+  { name: "info", summary: "Show what the daemon is and has", load: () => import("./commands/info.ts") },
+  {
+    name: "version",
+    summary: "Show the versions of client and daemon",
+    load: () => import("./commands/version.ts"),
+  },
+];
+
+/** docker's longer names: "berth container ls" is "berth ps". */
+const GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  image: {
+    ls: "images",
+    list: "images",
+    rm: "rmi",
+    remove: "rmi",
+    pull: "pull",
+    load: "load",
+    inspect: "inspect",
+  },
+  system: { info: "info" },
+};
+
+const CONTAINER_COMMANDS = [
+  "run",
+  "exec",
+  "attach",
+  "ps",
+  "ls",
+  "list",
+  "logs",
+  "stop",
+  "kill",
+  "wait",
+  "rm",
+  "inspect",
+];
+
+/** The command that the first arguments name, and how many of them it took; undefined when there is none. */
+export function findCommand(args: readonly string[]): { entry: Registered; taken: number } | undefined {
+  const [first = "", second = ""] = args;
+  if (first === "container" && CONTAINER_COMMANDS.includes(second)) return named(second, 2);
+  const member = Object.hasOwn(GROUPS, first) ? GROUPS[first]?.[second] : undefined;
+  if (member !== undefined) return named(member, 2);
+  return named(first, 1);
+}
+
+function named(name: string, taken: number): { entry: Registered; taken: number } | undefined {
+  const entry = COMMANDS.find((candidate) => candidate.name === name || candidate.aliases?.includes(name));
+  return entry === undefined ? undefined : { entry, taken };
+}
