@@ -31,7 +31,7 @@ export class ChainError extends BerthError {
   }
 }
 
-/** ADD of every plugin, each with the result of the one before. Returns the last result; rejects with ChainError. */
+/** ADD of every plugin, each given the result before it. Returns the last result; rejects with ChainError. */
 export async function addChain(host: PluginHost, attachment: Attachment, call: Call): Promise<JsonObject> {
   let result: JsonObject | null = null;
   let tried = 0;

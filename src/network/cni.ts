@@ -231,7 +231,7 @@ function readRow(
   return { attachment: { list, runtime, interfaceName: row.interfaceName, netns }, result };
 }
 
-/** The path when a namespace is pinned there, else "": plugins are told so by an empty CNI_NETNS (CNI spec, DEL). */
+/** The path when a namespace is pinned there, else "": an empty CNI_NETNS tells plugins (CNI spec, DEL). */
 async function liveNetns(path: string): Promise<string> {
   if (path === "") return "";
   try {

@@ -11,9 +11,15 @@ export interface NetworkStatus {
 }
 
 export interface NetworkDriver {
-  /** CNI ADD of every network of the pod. What was attached is recorded before each ADD; a failure undoes what was done. */
+  /**
+   * CNI ADD of every network of the pod. What was attached is recorded before each ADD; a failure undoes
+   * what was done.
+   */
   setUp(call: Call, podId: PodId, netnsPath: string, config: PodConfig): Promise<PodNetwork>;
-  /** CNI DEL of everything recorded for the pod. Idempotent; works after a restart of the daemon and with a vanished namespace. */
+  /**
+   * CNI DEL of everything recorded for the pod. Idempotent; works after a restart of the daemon and with a
+   * vanished namespace.
+   */
   tearDown(call: Call, podId: PodId, netnsPath: string, config: PodConfig): Promise<void>;
   status(): Promise<NetworkStatus>;
   /** Pod CIDRs pushed by the kubelet (UpdateRuntimeConfig). */

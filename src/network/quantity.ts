@@ -28,6 +28,6 @@ export function parseBandwidth(name: string, text: string): number {
   }
   throw new BerthError(
     "INVALID_ARGUMENT",
-    `annotation "${name}" is "${text.slice(0, 64)}"; expected bits per second between 1k and 1P, such as "10M"`,
+    `annotation "${name}" is "${text.slice(0, 64)}"; expected bits per second from 1k to 1P, such as "10M"`,
   );
 }

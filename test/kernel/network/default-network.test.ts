@@ -83,7 +83,7 @@ async function fetchText(url: string): Promise<string> {
   return (await fetch(url, { signal: AbortSignal.timeout(2000), headers: { connection: "close" } })).text();
 }
 
-test("a pod gets an address, is reached by it and by its published port, and gives everything back", async () => {
+test("a pod is reached by its address and its published port, and gives everything back", async () => {
   expect(await driver.status()).toMatchObject({ ready: true });
   const netns = netnsOf(first);
   await kernel.createNetns(netns);
