@@ -121,7 +121,7 @@ async function* guarded(
 }
 
 async function spoolFile(
-  entry: AsyncIterable<Uint8Array>,
+  entry: AsyncIterable<unknown>,
   path: string,
   limits: ImageLimits,
 ): Promise<ArchiveFile> {
@@ -129,7 +129,7 @@ async function spoolFile(
   const file: FileHandle = await open(path, "wx", 0o600);
   let size = 0;
   try {
-    for await (const chunk of entry) {
+    for await (const chunk of entry as AsyncIterable<Uint8Array>) {
       size += chunk.byteLength;
       if (size > limits.maxLayerUnpackedBytes) {
         const limit = limits.maxLayerUnpackedBytes;

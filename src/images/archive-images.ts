@@ -19,7 +19,7 @@ export interface ArchiveImage {
   readonly refs: readonly ImageRef[];
 }
 
-/** The images for this machine that the archive holds. Throws INVALID_ARGUMENT when it is no image archive. */
+/** The images for this machine in the archive. Throws INVALID_ARGUMENT when it is no image archive. */
 export async function imagesInArchive(files: ArchiveFiles, limits: ImageLimits): Promise<ArchiveImage[]> {
   const index = files.named("index.json");
   if (index !== undefined) return await imagesOfLayout(files, index, limits);
@@ -27,7 +27,8 @@ export async function imagesInArchive(files: ArchiveFiles, limits: ImageLimits):
   if (list !== undefined) return await imagesOfDockerArchive(files, list, limits);
   throw new BerthError(
     "INVALID_ARGUMENT",
-    "read image archive: it has neither index.json nor manifest.json; it must be an OCI image layout or come from docker save",
+    "read image archive: it has neither index.json nor manifest.json; " +
+      "it must be an OCI image layout or come from docker save",
   );
 }
 
@@ -52,7 +53,7 @@ function find(files: ArchiveFiles, descriptor: Descriptor): ArchiveFile {
   if (file.size === descriptor.size) return file;
   throw new BerthError(
     "DATA_LOSS",
-    `read image archive: "${descriptor.digest}" has ${file.size} bytes, its descriptor says ${descriptor.size}`,
+    `read image archive: "${descriptor.digest}" has ${file.size} bytes, not ${descriptor.size}`,
   );
 }
 
@@ -114,7 +115,7 @@ const dockerListSchema = Type.Array(
   { maxItems: 1024 },
 );
 
-/** Such an archive has no manifests: one is made for each image. Its digest is ours, so no digest reference. */
+/** Such an archive has no manifests: one is made for each image. Its digest is ours: no digest reference. */
 async function imagesOfDockerArchive(
   files: ArchiveFiles,
   list: ArchiveFile,

@@ -7,7 +7,7 @@ import { deleteLayer, findLayer, isLayerReferenced } from "../store/layers.ts";
 import type { Layer } from "../types/image.ts";
 import type { ImageDeps } from "./deps.ts";
 
-/** Deletes the rows of those `layers` that neither an image nor a running pull needs; must run inside a transaction. */
+/** Deletes those rows that neither an image nor a running pull needs; must run inside a transaction. */
 export function dropUnneededRows(deps: ImageDeps, layers: readonly Layer[]): Layer[] {
   const unneeded = layers.filter(
     (layer) => !isLayerReferenced(deps.store, layer.number) && !deps.desk.isHeld(layer.diffId),

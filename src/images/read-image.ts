@@ -120,16 +120,18 @@ function checkManifest(manifest: ImageManifest, limits: ImageLimits, what: strin
   for (const layer of manifest.layers) checkLayerType(layer, what);
 }
 
-const layerTypes =
-  /^application\/vnd\.(?:oci\.image\.layer\.v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.diff\.tar(?:\.gzip|\.zstd)?)$/;
+const layerTypes = [
+  /^application\/vnd\.oci\.image\.layer\.v1\.tar(?:\+gzip|\+zstd)?$/,
+  /^application\/vnd\.docker\.image\.rootfs\.diff\.tar(?:\.gzip|\.zstd)?$/,
+];
 
 function checkLayerType(layer: Descriptor, what: string): void {
-  if (layerTypes.test(layer.mediaType)) return;
+  if (layerTypes.some((pattern) => pattern.test(layer.mediaType))) return;
   const foreign = /nondistributable|rootfs\.foreign/.test(layer.mediaType);
   throw new BerthError(
     "UNIMPLEMENTED",
     foreign
-      ? `use ${what}: layer "${layer.digest}" is not distributable, the registry has only its address; refused`
+      ? `use ${what}: layer "${layer.digest}" is not distributable (a foreign layer); refused`
       : `use ${what}: layer "${layer.digest}" has the unknown type "${layer.mediaType}"`,
   );
 }

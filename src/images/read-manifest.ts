@@ -33,7 +33,7 @@ export function hostPlatform(arch: string = process.arch): Platform {
   return { os: "linux", architecture: arch, variants: [""] };
 }
 
-/** Reads a manifest or an index. `told` is the media type beside it (Content-Type, descriptor), "" when unknown. */
+/** Reads a manifest or an index. `told` is the media type beside it, "" when there is none. */
 export function readDocument(bytes: Uint8Array, told: string, what: string): Document {
   const value = parseJson(bytes, what);
   const inside = typeof value.mediaType === "string" ? value.mediaType : "";
@@ -43,7 +43,7 @@ export function readDocument(bytes: Uint8Array, told: string, what: string): Doc
   if (value.schemaVersion === 1 || /manifest\.v1\+/.test(inside || told)) {
     throw new BerthError(
       "UNIMPLEMENTED",
-      `read ${what}: it is a Docker schema 1 manifest, which has no content digests; push the image again with a current tool`,
+      `read ${what}: Docker schema 1 manifests are not supported; push the image again with a current tool`,
     );
   }
   const hasManifests = value.manifests !== undefined;
@@ -81,10 +81,10 @@ export function choosePlatform(index: ImageIndex, platform: Platform, what: stri
   const [only, ...others] = index.manifests.filter((entry) => entry.platform === undefined);
   if (only !== undefined && others.length === 0) return only;
   const names = index.manifests.map((entry) => platformName(entry.platform)).filter((name) => name !== "");
-  const list = [...new Set(names)].slice(0, 32).join(", ");
+  const list = [...new Set(names)].slice(0, 32).join(", ") || "nothing";
   throw new BerthError(
     "NOT_FOUND",
-    `choose from ${what}: it has no image for ${os}/${architecture}, only for: ${list === "" ? "nothing" : list}`,
+    `choose from ${what}: it has no image for ${os}/${architecture}, only for: ${list}`,
   );
 }
 
@@ -94,10 +94,9 @@ export function checkPlatform(config: ImageConfig, platform: Platform, what: str
   const architecture = config.architecture ?? "";
   if ((os === "" || os === platform.os) && (architecture === "" || architecture === platform.architecture))
     return;
-  throw new BerthError(
-    "NOT_FOUND",
-    `use ${what}: it is for ${printable(`${os}/${architecture}`)}, this machine is ${platform.os}/${platform.architecture}`,
-  );
+  const its = printable(`${os}/${architecture}`);
+  const ours = `${platform.os}/${platform.architecture}`;
+  throw new BerthError("NOT_FOUND", `use ${what}: it is for ${its}, this machine is ${ours}`);
 }
 
 function platformName(platform: Descriptor["platform"]): string {

@@ -36,7 +36,7 @@ export async function* blobChunks(
   }
 }
 
-/** The rest of the blob out of a whole (200) or partial (206) answer; its length must be what the descriptor says. */
+/** The rest of the blob out of a whole (200) or partial (206) answer; its length is checked. */
 async function* sizedChunks(
   response: HttpResponse,
   descriptor: Descriptor,
@@ -79,8 +79,9 @@ async function beginOf(response: HttpResponse, descriptor: Descriptor, offset: n
   const length = response.header("content-length");
   if (length !== undefined && begin + Number(length) !== size) {
     await response.discard();
+    const has = begin + Number(length);
     throw badContent(
-      `blob "${digest}": "${response.url.origin}" has ${begin + Number(length)} bytes, its manifest says ${size}`,
+      `blob "${digest}": "${response.url.origin}" has ${has} bytes, its manifest says ${size}`,
     );
   }
   return begin;

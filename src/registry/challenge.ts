@@ -13,7 +13,7 @@ const spaces = /[ \t]*/y;
 /** token68 is letters, digits and a few signs, then only "=" up to the next comma. */
 const token68Rest = /[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)/y;
 
-/** The challenges of a header, or of several with the same name. Malformed text ends the list, it throws nothing. */
+/** The challenges of one header or several of the same name. Malformed text ends the list, nothing throws. */
 export function parseChallenges(header: string | readonly string[] | undefined): Challenge[] {
   const texts = typeof header === "string" ? [header] : (header ?? []);
   return texts.flatMap((text) => (text.length > maxLength ? [] : new Reader(text).challenges()));

@@ -16,7 +16,7 @@ export interface Endpoint {
 /** Hosts whose API lives under another name. */
 const apiHosts: Readonly<Record<string, string>> = { "docker.io": "registry-1.docker.io" };
 
-/** The endpoints of `host`, in the order to try. Throws INVALID_ARGUMENT for a mirror that is not an http(s) URL. */
+/** The endpoints of `host`, in the order to try. INVALID_ARGUMENT when a mirror is no http(s) URL. */
 export function endpointsOf(config: RegistryConfig, host: string): Endpoint[] {
   const own = Object.hasOwn(config.hosts, host) ? config.hosts[host] : undefined;
   const mirrors = (own?.mirrors ?? []).map((mirror) => mirrorEndpoint(host, mirror.url));

@@ -26,18 +26,20 @@ export function badContent(message: string): RegistryFailure {
 }
 
 /** Nothing is gained by asking again at once: nobody listens there, or the name or certificate is wrong. */
-const lasting =
-  /^(?:ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES|CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/;
+const lasting = [
+  /^(?:ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES|EPROTO)$/,
+  /^(?:CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|HOSTNAME_MISMATCH)/,
+];
 
 /** Turns what the HTTP client threw into a failure that names the registry. */
 export function networkFailure(doing: string, where: URL, error: unknown): BerthError {
   if (error instanceof BerthError) return error;
   const code = (error as { code?: unknown } | null)?.code;
-  const retryable = !(typeof code === "string" && lasting.test(code));
+  const retryable = !(typeof code === "string" && lasting.some((pattern) => pattern.test(code)));
   const text = printable(messageOf(error)) || String(code ?? "no reason given");
   return new RegistryFailure(
     "UNAVAILABLE",
-    `RegistryUnavailable: ${doing} at "${where.origin}": ${text}; check the network and the registry's address`,
+    `RegistryUnavailable: ${doing} at "${where.origin}": ${text}; check the network and the address`,
     { cause: error, retryable },
   );
 }

@@ -81,7 +81,7 @@ function splitReference(text: string): { name: string; tag?: string; digest?: st
   };
 }
 
-/** The first component is a host when it cannot be a repository's: it has a ".", a ":" or capitals, or is "localhost". */
+/** The first component is a host when it has a ".", a ":" or capitals, or is "localhost". */
 function splitName(name: string): { host: string; repository: string } {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import type { Paths } from "../paths.ts";
 
-/** Makes a container's writable snapshot: "u" (upper, 0755) and "w" (work, 0700). Existing directories are fine. */
+/** Makes a container's writable snapshot: "u" (upper, 0755) and "w" (work, 0700). Existing ones are fine. */
 export async function makeSnapshot(deps: { readonly paths: Paths }, number: number): Promise<void> {
   const path = deps.paths.snapshot(number);
   await mkdir(path, { recursive: true, mode: 0o700 });

@@ -1,0 +1,68 @@
+// Everything an image verb needs, in a directory of its own.
+
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type ImageDeps, makeImageDeps } from "../../../../src/images/deps.ts";
+import type { LayerKernel } from "../../../../src/kernel/kernel.ts";
+import { type Call, silentLogger } from "../../../../src/lib/call.ts";
+import { makePaths } from "../../../../src/paths.ts";
+import { RegistryClient } from "../../../../src/registry/client.ts";
+import type { Timings } from "../../../../src/registry/transport.ts";
+import { openStore } from "../../../../src/store/open.ts";
+import type { BerthConfig, RegistryConfig } from "../../../../src/types/config.ts";
+import type { BerthEvent } from "../../../../src/types/events.ts";
+
+export interface Bench {
+  readonly deps: ImageDeps;
+  readonly events: BerthEvent[];
+  /** Names of what is left in staging, and of the layers' directories. */
+  left(): { staging: string[]; layers: string[] };
+  close(): Promise<void>;
+}
+
+export const testLimits = {
+  maxManifestBytes: 65_536,
+  maxConfigBytes: 65_536,
+  maxLayers: 8,
+  maxLayerUnpackedBytes: 64 * 1024 * 1024,
+  maxLayerEntries: 100_000,
+  parallelLayers: 3,
+};
+
+export function makeBench(
+  kernel: LayerKernel,
+  registry: RegistryConfig = { hosts: {} },
+  timings: Partial<Timings> = {},
+): Bench {
+  const root = mkdtempSync(join(tmpdir(), "berth-images-"));
+  const paths = makePaths(root, join(root, "run"), join(root, "sock"));
+  const store = openStore(":memory:");
+  const client = new RegistryClient(registry, { retryBaseMs: 1, ...timings });
+  const events: BerthEvent[] = [];
+  const config = { images: testLimits, registry } as BerthConfig;
+  const sink = (event: BerthEvent) => void events.push(event);
+  const deps = makeImageDeps({ store, kernel, paths, config, registry: client, events: sink });
+  return {
+    deps,
+    events,
+    left: () => ({ staging: namesIn(paths.staging), layers: namesIn(dirname(paths.layer(0))) }),
+    async close() {
+      await client.close();
+      store.close();
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+export function makeCall(signal: AbortSignal = new AbortController().signal): Call {
+  return { signal, log: silentLogger, observeStep: () => {} };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
+}
