@@ -47,18 +47,22 @@ export async function applyLimits(
 }
 
 function refuseOrWarn(log: Logger, target: LimitTarget, write: LimitWrite): void {
-  const problem = `limit "${write.file}" needs the cgroup v2 controller "${write.controller}", which this host lacks`;
+  const controller = `cgroup v2 controller "${write.controller}"`;
+  const problem = `limit "${write.file}" needs the ${controller}, which this host lacks`;
   if (target.missingController === "warn") {
     log.warn({ cgroup: target.cgroupPath, file: write.file, value: write.value }, `${problem}: left out`);
     return;
   }
   throw new BerthError(
     "FAILED_PRECONDITION",
-    `${problem}; boot with "cgroup_no_v1=all", or set missing_controller = "warn" in berth.toml to run without it`,
+    `${problem}; boot with "cgroup_no_v1=all", ` +
+      'or set missing_controller = "warn" in berth.toml to run without the limit',
   );
 }
 
-/** A controller acts in a cgroup only when every ancestor passes it on (cgroup-v2, "Enabling and Disabling"). */
+/**
+ * A controller acts in a cgroup only when every ancestor passes it on (cgroup-v2, "Enabling and Disabling").
+ */
 async function enableControllers(
   kernel: CgroupKernel,
   target: LimitTarget,

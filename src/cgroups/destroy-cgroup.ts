@@ -11,7 +11,8 @@ export async function emptyCgroup(kernel: CgroupKernel, path: string, what: stri
   if (await kernel.killCgroup(path, KILL_TIMEOUT_MS)) return;
   throw new BerthError(
     "UNAVAILABLE",
-    `kill ${what}: processes in cgroup "${path}" are still there ${KILL_TIMEOUT_MS / 1000} s after SIGKILL; ` +
+    `kill ${what}: processes in cgroup "${path}" are still there ` +
+      `${KILL_TIMEOUT_MS / 1000} s after SIGKILL; ` +
       "they are stuck in the kernel, most often on a dead volume. Try again when it answers",
   );
 }

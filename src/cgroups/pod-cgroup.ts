@@ -20,7 +20,8 @@ export function podCgroupPath(mount: string, parent: string, name: string): stri
   if (parts.length > 0 && parts.at(-1)?.endsWith(".slice") && !parent.startsWith("/")) {
     throw new BerthError(
       "INVALID_ARGUMENT",
-      `cgroup parent "${parent}" is a systemd slice; this daemon uses the cgroupfs driver, which wants a path such as "/kubepods"`,
+      `cgroup parent "${parent}" is a systemd slice; ` +
+        'this daemon uses the cgroupfs driver, which wants a path such as "/kubepods"',
     );
   }
   return join(mount, ...parts, name);

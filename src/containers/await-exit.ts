@@ -7,7 +7,10 @@ import type { Container } from "../types/container.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { recordUnseenExit } from "./record-exit.ts";
 
-/** How often a waiter looks at the cgroup itself, and how often it must be found empty before the monitor counts as mute. */
+/**
+ * How often a waiter looks at the cgroup itself, and how often it must be found empty before the monitor
+ * counts as mute.
+ */
 const LOOK_EVERY_MS = 250;
 const EMPTY_LOOKS = 6;
 

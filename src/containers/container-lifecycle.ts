@@ -3,7 +3,10 @@
 import { BerthError } from "../lib/errors.ts";
 import type { Container, ContainerState } from "../types/container.ts";
 
-/** CREATED -> RUNNING -> EXITED (CRI, ContainerState). A container whose end nobody could tell is EXITED too, with a reason. */
+/**
+ * CREATED -> RUNNING -> EXITED (CRI, ContainerState). A container whose end nobody could tell is EXITED too,
+ * with a reason.
+ */
 export function stateOfContainer(
   row: Pick<Container, "preparedAt" | "startedAt" | "finishedAt">,
 ): ContainerState {

@@ -7,7 +7,10 @@ import type { ContainerId } from "../types/ids.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { openExec } from "./open-exec.ts";
 
-/** What CRI clients receive at most of each stream; the rest is dropped and the command goes on (CRI, ExecSync). */
+/**
+ * What CRI clients receive at most of each stream; the rest is dropped and the command goes on (CRI,
+ * ExecSync).
+ */
 export const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 /** How long killed processes may take before the time-out is answered without them. */

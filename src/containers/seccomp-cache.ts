@@ -1,4 +1,5 @@
-// Compiled seccomp programs by their rules. Compiling takes milliseconds, and a node uses a handful of profiles.
+// Compiled seccomp programs by their rules. Compiling takes milliseconds, and a node uses a handful of
+// profiles.
 
 import { createHash } from "node:crypto";
 import type { SeccompKernel, SeccompRules } from "../kernel/kernel.ts";
@@ -14,7 +15,10 @@ export class SeccompCache {
     this.#kernel = kernel;
   }
 
-  /** The program of `rules`. `key` names the rules when the caller knows a short name for them; else they are hashed. */
+  /**
+   * The program of `rules`. `key` names the rules when the caller knows a short name for them; else they are
+   * hashed.
+   */
   get(rules: () => SeccompRules, key?: string): Promise<Uint8Array> {
     if (key !== undefined) return this.#find(`name:${key}`, rules);
     const made = rules();

@@ -68,7 +68,8 @@ function explain(container: Container, error: KernelError): string {
   if (error.errno === "ENOENT") return `${doing}: execute ${program}: no such file in the image`;
   if (error.errno === "EACCES") return `${doing}: execute ${program}: permission denied`;
   if (error.errno === "ENOEXEC") {
-    return `${doing}: execute ${program}: not a program for this machine (wrong architecture or no "#!" line)`;
+    const why = 'not a program for this machine (wrong architecture or no "#!" line)';
+    return `${doing}: execute ${program}: ${why}`;
   }
   return `${doing}: execute ${program}: ${error.errno}`;
 }

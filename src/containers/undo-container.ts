@@ -1,4 +1,5 @@
-// Takes a container apart. Everything is found by the names that derive from its id, so it works after any crash.
+// Takes a container apart. Everything is found by the names that derive from its id, so it works after any
+// crash.
 
 import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
 import { within } from "../lib/deadline.ts";

@@ -7,7 +7,9 @@ import type { ContainerId } from "../types/ids.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
 
-/** Waits until the container has ended, however long, and tells how. NOT_FOUND when it is removed meanwhile. */
+/**
+ * Waits until the container has ended, however long, and tells how. NOT_FOUND when it is removed meanwhile.
+ */
 export async function waitContainer(deps: ContainerDeps, call: Call, id: ContainerId): Promise<ExitFacts> {
   const known = exitOf(containerStatus(deps, id));
   if (known !== null) return known;

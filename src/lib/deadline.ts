@@ -5,7 +5,10 @@ import { BerthError } from "./errors.ts";
 /** Longest delay that setTimeout takes, in milliseconds (about 24.8 days). */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Waits at most `timeoutMs` for `promise`; then rejects with DEADLINE_EXCEEDED. The promise goes on unobserved. */
+/**
+ * Waits at most `timeoutMs` for `promise`; then rejects with DEADLINE_EXCEEDED. The promise goes on
+ * unobserved.
+ */
 export async function within<T>(timeoutMs: number, doing: string, promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   let timer: NodeJS.Timeout | undefined;

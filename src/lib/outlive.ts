@@ -28,7 +28,9 @@ export function outlive<T>(
   );
 }
 
-/** Waits for `promise`, or throws as soon as the call is aborted; the promise's own failure is then nobody's. */
+/**
+ * Waits for `promise`, or throws as soon as the call is aborted; the promise's own failure is then nobody's.
+ */
 export async function unlessAborted<T>(call: Call, doing: string, promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   throwIfAborted(call, doing);

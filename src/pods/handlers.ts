@@ -11,6 +11,7 @@ export function requireHandler(handler: string, doing: string): void {
   const known = HANDLERS.filter((name) => name !== "").map((name) => `"${name}"`);
   throw new BerthError(
     "NOT_FOUND",
-    `${doing}: runtime handler "${handler}" is not configured; there is ${known.join(", ")}, and "" for the default`,
+    `${doing}: runtime handler "${handler}" is not configured; ` +
+      `there is ${known.join(", ")}, and "" for the default`,
   );
 }

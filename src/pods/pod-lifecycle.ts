@@ -2,7 +2,9 @@
 
 import type { Pod, PodMetadata, PodState } from "../types/pod.ts";
 
-/** READY from the commit of RunPodSandbox until a stop or removal begins or the monitor is lost; never again. */
+/**
+ * READY from the commit of RunPodSandbox until a stop or removal begins or the monitor is lost; never again.
+ */
 export function stateOfPod(row: Pick<Pod, "readyAt" | "stoppedAt" | "removingAt">): PodState {
   return row.readyAt !== null && row.stoppedAt === null && row.removingAt === null ? "READY" : "NOTREADY";
 }

@@ -9,7 +9,10 @@ export interface RuntimeStatus {
   readonly handlers: readonly string[];
 }
 
-/** Whether pods can be run here (CRI, Status). A daemon that answers can run pods; the network says for itself. */
+/**
+ * Whether pods can be run here (CRI, Status). A daemon that answers can run pods; the network says for
+ * itself.
+ */
 export async function runtimeStatus(deps: Pick<PodDeps, "network">): Promise<RuntimeStatus> {
   return { runtimeReady: true, network: await deps.network.status(), handlers: HANDLERS };
 }

@@ -6,7 +6,10 @@ import type { PodId } from "../types/ids.ts";
 import type { PodDeps } from "./deps.ts";
 import { releasePod } from "./release-pod.ts";
 
-/** Removes everything of a pod that never became ready. Throws when something is still held: the row then stays. */
+/**
+ * Removes everything of a pod that never became ready. Throws when something is still held: the row then
+ * stays.
+ */
 export async function undoPod(deps: PodDeps, call: Call, id: PodId): Promise<void> {
   const pod = findPod(deps.store, id);
   if (pod === null || pod.readyAt !== null) return;

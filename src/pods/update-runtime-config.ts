@@ -1,6 +1,9 @@
 import type { PodDeps } from "./deps.ts";
 
-/** Pod CIDRs of the node as the kubelet pushes them: a comma list for two address families, or "" (CRI, UpdateRuntimeConfig). */
+/**
+ * Pod CIDRs of the node as the kubelet pushes them: a comma list for two address families, or "" (CRI,
+ * UpdateRuntimeConfig).
+ */
 export function updateRuntimeConfig(deps: Pick<PodDeps, "network">, podCidr: string): void {
   const cidrs = podCidr
     .split(",")

@@ -3,7 +3,10 @@
 import { BerthError } from "../lib/errors.ts";
 import type { PodConfig, PortMapping } from "../types/pod.ts";
 
-/** INVALID_ARGUMENT for metadata, log directory and ports that no pod can have. The rest is checked by its plan. */
+/**
+ * INVALID_ARGUMENT for metadata, log directory and ports that no pod can have. The rest is checked by its
+ * plan.
+ */
 export function validatePod(config: PodConfig, doing: string): void {
   const refuse = (why: string): never => {
     throw new BerthError("INVALID_ARGUMENT", `${doing}: ${why}`);

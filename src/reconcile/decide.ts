@@ -82,7 +82,8 @@ function decideContainer(row: Container, seen: PodObservation): Action[] {
   if (seen.connection === "known") return [];
   const found = seen.containers.get(id);
   if (seen.connection === "none") {
-    // A hung monitor that has not recorded an exit may still do so: until then the container counts as it did.
+    // A hung monitor that has not recorded an exit may still do so: until then the container counts as it
+    // did.
     const exit = found?.record ?? null;
     return exit === null ? [] : [{ do: "record-exit", id, exit }];
   }

@@ -19,24 +19,24 @@ import { removeOrphans } from "./orphans.ts";
 
 const TICK_MS = 2_000;
 const MAX_DELAY_MS = 60_000;
-/** Longest delay of the first answer by recovery. One hung monitor costs one second, any number of them no more. */
+/**
+ * Longest delay of the first answer by recovery. One hung monitor costs one second, any number of them no
+ * more.
+ */
 const START_BUDGET_MS = 3_000;
 
 export class Reconciler {
   readonly #deps: PodDeps;
   readonly #call: Call;
-  /** Told at the end of recovery: images without rows and layers without images (src/images). */
-  readonly #sweepImages: () => Promise<void>;
   /** Pods whose last try failed: when to try again. */
   readonly #later = new Map<PodId, { at: number; delay: number }>();
   readonly #busy = new Set<PodId>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(deps: PodDeps, call: Call, sweepImages: () => Promise<void>) {
+  constructor(deps: PodDeps, call: Call) {
     this.#deps = deps;
     this.#call = call;
-    this.#sweepImages = sweepImages;
   }
 
   /**
@@ -71,7 +71,6 @@ export class Reconciler {
     await judged;
     await Promise.all(allPods(this.#deps.store).map((pod) => this.#settle(pod)));
     await removeOrphans(this.#deps);
-    await this.#sweepImages();
     this.#schedule();
   }
 

@@ -158,7 +158,8 @@ export function commitContainerPrepared(
 ): void {
   statement(
     store,
-    "UPDATE containers SET prepared_at = ?, pid = ?, start_time = ?, user = ?, exec_template = ? WHERE id = ?",
+    `UPDATE containers SET prepared_at = ?, pid = ?, start_time = ?, user = ?, exec_template = ?
+       WHERE id = ?`,
   ).run(
     facts.preparedAt,
     facts.process.pid,
@@ -217,7 +218,8 @@ export function releaseContainerName(store: Store, id: ContainerId): void {
 export function unfinishedContainers(store: Store): Container[] {
   return statement(
     store,
-    `SELECT ${COLUMNS} FROM containers WHERE prepared_at IS NULL OR removing_at IS NOT NULL ORDER BY snapshot`,
+    `SELECT ${COLUMNS} FROM containers WHERE prepared_at IS NULL OR removing_at IS NOT NULL
+       ORDER BY snapshot`,
   )
     .all()
     .map((row) => toContainer(row as ContainerRow));

@@ -53,7 +53,9 @@ export type NewPod = Pick<
   "id" | "config" | "handler" | "createdAt" | "netnsPath" | "cgroupPath" | "bootId"
 >;
 
-/** Reserves the pod's id and its (namespace, name, uid, attempt). Throws SqliteError when the key is taken. */
+/**
+ * Reserves the pod's id and its (namespace, name, uid, attempt). Throws SqliteError when the key is taken.
+ */
 export function insertPod(store: Store, pod: NewPod): void {
   const { name, namespace, uid, attempt } = pod.config.metadata;
   statement(
@@ -102,7 +104,9 @@ export function visiblePods(store: Store): Pod[] {
     .map((row) => toPod(row as PodRow));
 }
 
-/** Pods with unfinished business: not ready, being removed, or stopped while something of them is still held. */
+/**
+ * Pods with unfinished business: not ready, being removed, or stopped while something of them is still held.
+ */
 export function unfinishedPods(store: Store): Pod[] {
   return statement(
     store,
@@ -150,7 +154,8 @@ export function setNetworkHeld(store: Store, id: PodId, held: boolean): void {
 export function releasePodKey(store: Store, id: PodId): void {
   statement(
     store,
-    "UPDATE pods SET uid = uid || ' undone ' || id WHERE id = ? AND ready_at IS NULL AND instr(uid, ' undone ') = 0",
+    `UPDATE pods SET uid = uid || ' undone ' || id
+       WHERE id = ? AND ready_at IS NULL AND instr(uid, ' undone ') = 0`,
   ).run(id);
 }
 

@@ -1,7 +1,6 @@
 // One daemon per directory. The lock is a SQLite file lock, which the kernel releases with the process,
 // however that ends: nothing is left to clean up after a kill -9.
 
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { BerthError } from "../lib/errors.ts";
@@ -13,9 +12,8 @@ export interface DirectoryLock {
   release(): void;
 }
 
-/** Makes `directory` (mode 0700) if need be and locks it. FAILED_PRECONDITION when another daemon has it. */
+/** Locks `directory`, which exists. FAILED_PRECONDITION when another daemon has it. */
 export function lockDirectory(directory: string): DirectoryLock {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = new Database(join(directory, "lock"));
   try {
     file.pragma(`busy_timeout = ${PATIENCE_MS}`);

@@ -1,0 +1,174 @@
+// berthd: wires everything together, recovers, listens. Nothing else knows all the parts.
+
+import { chmod, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Server } from "@grpc/grpc-js";
+import { destination, pino } from "pino";
+import { loadConfig, parseFlags } from "./config.ts";
+import { serveCri } from "./cri/serve.ts";
+import { listen } from "./daemon/listen.ts";
+import { stepObserver } from "./daemon/step-observer.ts";
+import { serveEngine } from "./engine/serve.ts";
+import { makeImageDeps } from "./images/deps.ts";
+import { sweepImages } from "./images/sweep-images.ts";
+import { loadKernel, nativeDirectory } from "./kernel/binding.ts";
+import { backgroundCall, type Logger } from "./lib/call.ts";
+import { messageOf } from "./lib/errors.ts";
+import { EventHub } from "./lib/event-hub.ts";
+import { version } from "./lib/version.ts";
+import { makeMonitorDriver } from "./monitor/connect.ts";
+import { makeCniDriver } from "./network/cni.ts";
+import { makePaths, type Paths } from "./paths.ts";
+import { makePodDeps } from "./pods/deps.ts";
+import { Reconciler } from "./reconcile/reconcile.ts";
+import { RegistryClient } from "./registry/client.ts";
+import { readImageFile } from "./snapshots/read-image-file.ts";
+import { openStore } from "./store/open.ts";
+import { lockDirectory } from "./store/root-lock.ts";
+import type { BerthConfig } from "./types/config.ts";
+import type { BerthEvent } from "./types/events.ts";
+
+const USAGE = `Usage: berthd [options]
+
+The container engine's daemon: serves the Kubernetes CRI and berth's own API on a unix socket.
+
+  --config FILE      configuration, /etc/berth/berth.toml by default
+  --root DIR         what must last: images, containers, the database (/var/lib/berth)
+  --state DIR        what ends with the machine's run (/run/berth)
+  --socket PATH      where to listen (<state>/berth.sock)
+  --log-level LEVEL  debug, info, warn or error
+  --log-file FILE    log there instead of to standard error
+  -h, --help         this text
+`;
+
+/** CRI clients receive and send at most this (cri-client). */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+/** passwd and group of an image are hostile: no more of them is read. */
+const MAX_USER_FILE_BYTES = 1024 * 1024;
+/** How long calls in hand may take to end on SIGTERM. */
+const SHUTDOWN_TIMEOUT_MS = 5_000;
+
+async function main(): Promise<void> {
+  const flags = parseFlags(process.argv.slice(2));
+  if (flags.help === true) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  process.umask(0o022);
+  const config = loadConfig(flags);
+  const log = makeLog(config, flags.logFile);
+  process.on("uncaughtException", (error) => die(log, "uncaught exception", error));
+  process.on("unhandledRejection", (error) => die(log, "unhandled rejection", error));
+  const stop = await start(config, log).catch((error: unknown) => die(log, "start failed", error));
+  let stopping = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (stopping) return;
+      stopping = true;
+      log.info({ signal }, "stopping; pods go on");
+      stop().then(
+        () => process.exit(0),
+        (error) => die(log, "stop failed", error),
+      );
+    });
+  }
+}
+
+function makeLog(config: BerthConfig, logFile: string | undefined): Logger {
+  const target = destination({ dest: logFile ?? 2, sync: true, append: true });
+  return pino({ level: config.logLevel, base: { pid: process.pid } }, target);
+}
+
+function die(log: Logger, what: string, error: unknown): never {
+  const stack = error instanceof Error ? error.stack : undefined;
+  log.error({ error: messageOf(error), stack }, what);
+  process.exit(1);
+}
+
+/** Directories that everything relies on. Only root may look into them. */
+async function makeDirectories(paths: Paths): Promise<void> {
+  for (const path of [paths.root, paths.state]) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  }
+  // The socket may lie in the state directory: its group must be able to get there.
+  await chmod(paths.state, 0o711);
+  const inner = [
+    join(paths.snapshots, "l"),
+    join(paths.snapshots, "c"),
+    paths.staging,
+    paths.rootAttach,
+    join(paths.state, "pods"),
+    dirname(paths.monitorSocket("")),
+  ];
+  for (const path of inner) await mkdir(path, { recursive: true, mode: 0o700 });
+}
+
+/** Returns how to stop. */
+async function start(config: BerthConfig, log: Logger): Promise<() => Promise<void>> {
+  const paths = makePaths(config.root, config.state, config.socket);
+  await makeDirectories(paths);
+  const locks = [lockDirectory(paths.root), lockDirectory(paths.state)];
+  const parts = await makeParts(config, paths, log);
+  const { deps, reconciler, store, network } = parts;
+
+  // Pulls write where the sweep removes, so it ends before the first call.
+  const call = backgroundCall(log, deps.observeStep);
+  await Promise.all([reconciler.start(), sweepImages(deps, call)]);
+
+  const server = new Server({
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+  });
+  serveCri(server, deps);
+  serveEngine(server, deps);
+  await listen(server, paths.socket);
+  log.info({ version, socket: paths.socket, root: paths.root, state: paths.state }, "berthd is ready");
+
+  return async () => {
+    await endServer(server);
+    reconciler.stop();
+    deps.monitors.closeAll();
+    network.close();
+    store.close();
+    for (const lock of locks) lock.release();
+  };
+}
+
+async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
+  const kernel = loadKernel();
+  await kernel.loadMonitor(process.env.BERTH_MONITOR ?? join(nativeDirectory(), "berth-monitor"));
+  const store = openStore(paths.database);
+  const hub = new EventHub<BerthEvent>(log);
+  const observeStep = stepObserver(process.env);
+  const network = makeCniDriver({ config: config.network, store, log });
+  const common = { store, kernel, paths, config, events: hub.publish };
+  const pods = makePodDeps({
+    ...common,
+    network,
+    log,
+    host: await kernel.hostFacts(),
+    monitorDriver: makeMonitorDriver(),
+    readImageFile: (image, path) => readImageFile({ kernel, paths }, image, path, MAX_USER_FILE_BYTES),
+  });
+  const images = makeImageDeps({ ...common, registry: new RegistryClient(config.registry) });
+  const deps = { ...images, ...pods, observeStep, hub };
+  const reconciler = new Reconciler(deps, backgroundCall(log, observeStep));
+  hub.subscribe((event) => reconciler.onEvent(event));
+  return { deps, reconciler, store, network };
+}
+
+/** Lets the calls in hand end, for a while; what they do goes on or is undone at the next start. */
+async function endServer(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, SHUTDOWN_TIMEOUT_MS);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+await main();
