@@ -20,9 +20,6 @@ export interface ArchiveFile {
 }
 
 const maxFiles = 10_000;
-/** What the tar reader may hold in memory between two entries: long names and pax records. */
-const maxBetweenEntries = 1024 * 1024;
-
 export class ArchiveFiles {
   readonly #byName = new Map<string, ArchiveFile>();
   readonly #byDigest = new Map<Digest, ArchiveFile>();
@@ -71,26 +68,23 @@ export async function spoolArchive(
 ): Promise<ArchiveFiles> {
   const files = new ArchiveFiles();
   const tar = extract();
-  const gap = { open: false, bytes: 0 };
-  const feeding = pipeline(Readable.from(guarded(source, gap)), tar, { signal });
+  const feeding = pipeline(Readable.from(source), tar, { signal });
   // Its failure ends the loop below too, which is where it is thrown.
   feeding.catch(() => {});
   let count = 0;
   try {
     for await (const entry of tar) {
-      gap.open = true;
       count++;
       if (count > maxFiles)
         throw new BerthError("RESOURCE_EXHAUSTED", `it has more than ${maxFiles} entries`);
       const { name, type, linkname } = entry.header;
       if (type === "file" || type === "contiguous-file") {
-        files.add(name, await spoolFile(entry, join(directory, String(count)), limits));
+        checkSize(entry.header.size ?? 0, limits);
+        files.add(name, await spoolFile(entry, join(directory, String(count))));
       } else {
         if ((type === "link" || type === "symlink") && linkname) files.link(name, linkname);
         entry.resume();
       }
-      gap.bytes = 0;
-      gap.open = false;
     }
     await feeding;
   } catch (error) {
@@ -107,34 +101,19 @@ function codeOf(error: unknown): BerthError["code"] {
   return ["ENOSPC", "EDQUOT"].includes(errnoOf(error) ?? "") ? "RESOURCE_EXHAUSTED" : "INTERNAL";
 }
 
-async function* guarded(
-  source: AsyncIterable<Uint8Array>,
-  gap: { open: boolean; bytes: number },
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of source) {
-    if (!gap.open) gap.bytes += chunk.byteLength;
-    if (gap.bytes > maxBetweenEntries + chunk.byteLength) {
-      throw new BerthError("INVALID_ARGUMENT", `more than ${maxBetweenEntries} bytes between two entries`);
-    }
-    yield chunk;
-  }
+function checkSize(size: number, limits: ImageLimits): void {
+  if (size <= limits.maxLayerUnpackedBytes) return;
+  const limit = limits.maxLayerUnpackedBytes;
+  throw new BerthError("RESOURCE_EXHAUSTED", `a file in it has ${size} bytes, the limit is ${limit}`);
 }
 
-async function spoolFile(
-  entry: AsyncIterable<unknown>,
-  path: string,
-  limits: ImageLimits,
-): Promise<ArchiveFile> {
+async function spoolFile(entry: AsyncIterable<unknown>, path: string): Promise<ArchiveFile> {
   const hash = createHash("sha256");
   const file: FileHandle = await open(path, "wx", 0o600);
   let size = 0;
   try {
     for await (const chunk of entry as AsyncIterable<Uint8Array>) {
       size += chunk.byteLength;
-      if (size > limits.maxLayerUnpackedBytes) {
-        const limit = limits.maxLayerUnpackedBytes;
-        throw new BerthError("RESOURCE_EXHAUSTED", `a file in it is longer than ${limit} bytes`);
-      }
       hash.update(chunk);
       await file.writeFile(chunk);
     }

@@ -40,7 +40,10 @@ export function readDocument(bytes: Uint8Array, told: string, what: string): Doc
   const isIndexType = (type: string) => type === mediaTypes.ociIndex || type === mediaTypes.dockerList;
   const isManifestType = (type: string) =>
     type === mediaTypes.ociManifest || type === mediaTypes.dockerManifest;
-  if (value.schemaVersion === 1 || /manifest\.v1\+/.test(inside || told)) {
+  if (
+    value.schemaVersion === 1 ||
+    /^application\/vnd\.docker\.distribution\.manifest\.v1\+/.test(inside || told)
+  ) {
     throw new BerthError(
       "UNIMPLEMENTED",
       `read ${what}: Docker schema 1 manifests are not supported; push the image again with a current tool`,

@@ -1,0 +1,170 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { imageFsInfo } from "../../../src/images/image-fs-info.ts";
+import { imageStatus } from "../../../src/images/image-status.ts";
+import { listImages } from "../../../src/images/list-images.ts";
+import { pullImage } from "../../../src/images/pull-image.ts";
+import { removeImage } from "../../../src/images/remove-image.ts";
+import { resolveImage } from "../../../src/images/resolve-image.ts";
+import { sweepImages } from "../../../src/images/sweep-images.ts";
+import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
+import { type Bench, makeBench, makeCall } from "./support/bench.ts";
+import { type FakeLayers, fakeLayers } from "./support/fake-layers.ts";
+import { makeImage, RegistryServer } from "./support/registry-server.ts";
+
+let registry: RegistryServer;
+let kernel: FakeLayers;
+let bench: Bench;
+
+beforeEach(async () => {
+  registry = await new RegistryServer().listen();
+  kernel = fakeLayers();
+  bench = makeBench(kernel, { hosts: { "reg.test": { mirrors: [{ url: registry.url }], plainHttp: true } } });
+});
+afterEach(async () => {
+  await bench.close();
+  await registry.close();
+});
+
+const pull = (image: string) => pullImage(bench.deps, makeCall(), { image });
+const remove = (reference: string) => removeImage(bench.deps, makeCall(), reference);
+
+function addContainer(id: string, imageId: string, mounts: object[] = []) {
+  const { store } = bench.deps;
+  store.exec(`INSERT OR IGNORE INTO pods (id, name, namespace, uid, attempt, handler, config, created_at,
+    netns_path, network, cgroup_path, boot_id) VALUES ('p', 'n', 'ns', 'u', 0, '', '{}', 1, '', '{}', '', '')`);
+  store
+    .prepare(`INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at, user,
+      cgroup_path, log_path, stop_signal, exec_template) VALUES (?, 'p', ?, 0, ?, ?, '', 1, '{}', '', '', 15, '{}')`)
+    .run(id, id, JSON.stringify({ mounts }), imageId);
+}
+
+describe("resolveImage", () => {
+  it("finds an image by everything that names it", async () => {
+    const { id, digest } = makeImage(registry, "library/busybox", "latest", ["one"]);
+    await pullImage(bench.deps, makeCall(), { image: `${registry.host}/library/busybox` });
+    const hex = id.slice("sha256:".length);
+    const names = [id, hex, hex.slice(0, 6), `sha256:${hex.slice(0, 12)}`];
+    for (const name of [
+      ...names,
+      `${registry.host}/library/busybox`,
+      `${registry.host}/library/busybox@${digest}`,
+    ]) {
+      expect(resolveImage(bench.deps.store, name)?.id, name).toBe(id);
+    }
+    for (const name of ["busybox", hex.slice(0, 5), `sha256:${"0".repeat(64)}`, "ffffff"]) {
+      expect(resolveImage(bench.deps.store, name), name).toBeNull();
+    }
+    expect(listImages(bench.deps, id)).toHaveLength(1);
+    expect(listImages(bench.deps, "reg.test/none")).toEqual([]);
+    expect(() => resolveImage(bench.deps.store, "Not valid")).toThrow("parse image reference");
+  });
+});
+
+describe("removeImage", () => {
+  it("removes every name of the image, and its layers", async () => {
+    makeImage(registry, "a/b", "v1", ["one", "two"]);
+    makeImage(registry, "a/c", "v2", ["one", "two"]);
+    await pull("reg.test/a/b:v1");
+    await pull("reg.test/a/c:v2");
+    expect(listImages(bench.deps)).toMatchObject([{ repoTags: ["reg.test/a/b:v1", "reg.test/a/c:v2"] }]);
+    await remove("reg.test/a/c:v2");
+    expect(imageStatus(bench.deps, "reg.test/a/b:v1")).toBeNull();
+    expect(bench.left()).toEqual({ staging: [], layers: [] });
+    expect(bench.events.map(({ type }) => type)).toEqual(["image-pulled", "image-pulled", "image-removed"]);
+  });
+
+  it("keeps layers that another image has", async () => {
+    makeImage(registry, "a/b", "v1", ["shared", "two"]);
+    makeImage(registry, "a/c", "v1", ["shared"]);
+    await pull("reg.test/a/b:v1");
+    await pull("reg.test/a/c:v1");
+    await remove("reg.test/a/b:v1");
+    expect(bench.left().layers).toHaveLength(1);
+    expect((await imageFsInfo(bench.deps)).image).toMatchObject([
+      { usedBytes: "shared".length, inodesUsed: 1 },
+    ]);
+  });
+
+  it("succeeds five times at once, and when there is nothing to remove", async () => {
+    const { id } = makeImage(registry, "a/b", "v1", ["one"]);
+    await pull("reg.test/a/b:v1");
+    await Promise.all([1, 2, 3, 4, 5].map(() => remove(id)));
+    await remove("reg.test/a/b:v1");
+    expect(listImages(bench.deps)).toEqual([]);
+  });
+
+  it("refuses an image in use, and names the container", async () => {
+    const { id } = makeImage(registry, "a/b", "v1", ["one"]);
+    makeImage(registry, "a/volume", "v1", ["two"]);
+    await pull("reg.test/a/b:v1");
+    await pull("reg.test/a/volume:v1");
+    addContainer("c1", id, [{ image: { image: "reg.test/a/volume:v1" } }, { hostPath: "/x" }]);
+    for (const reference of ["reg.test/a/b:v1", "reg.test/a/volume:v1"]) {
+      await expect(remove(reference)).rejects.toMatchObject({
+        code: "FAILED_PRECONDITION",
+        message: expect.stringContaining('container "c1" uses it'),
+      });
+    }
+    expect(listImages(bench.deps)).toHaveLength(2);
+  });
+
+  it("leaves the layers that a running pull needs", async () => {
+    makeImage(registry, "a/b", "v1", ["shared"]);
+    makeImage(registry, "a/c", "v1", ["shared", "two"]);
+    await pull("reg.test/a/b:v1");
+    const arrived = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    kernel.beforeFinish = () => {
+      arrived.resolve();
+      return held.promise;
+    };
+    const running = pull("reg.test/a/c:v1");
+    await arrived.promise;
+    await remove("reg.test/a/b:v1");
+    held.resolve();
+    await running;
+    expect(bench.left().layers).toHaveLength(2);
+    const image = imageStatus(bench.deps, "reg.test/a/c:v1");
+    expect(await readImageFile(bench.deps, image!, "content.tar", 100)).toEqual(Buffer.from("two"));
+  });
+});
+
+describe("sweepImages", () => {
+  it("changes nothing that is right", async () => {
+    makeImage(registry, "a/b", "v1", ["one"]);
+    await pull("reg.test/a/b:v1");
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, dropped: [] });
+    expect(listImages(bench.deps)).toHaveLength(1);
+  });
+
+  it("works before anything was pulled", async () => {
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, dropped: [] });
+  });
+
+  it("empties staging and removes layers without a row", async () => {
+    const { paths } = bench.deps;
+    makeImage(registry, "a/b", "v1", ["one"]);
+    await pull("reg.test/a/b:v1");
+    mkdirSync(join(paths.staging, "layer-x", "deep"), { recursive: true });
+    writeFileSync(join(paths.staging, "file"), "");
+    mkdirSync(paths.layer(77));
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 3, dropped: [] });
+    expect(bench.left()).toMatchObject({ staging: [], layers: { length: 1 } });
+  });
+
+  it("drops an image that misses a layer, and keeps the others", async () => {
+    makeImage(registry, "a/b", "v1", ["one", "two"]);
+    makeImage(registry, "a/c", "v1", ["one"]);
+    await pull("reg.test/a/b:v1");
+    await pull("reg.test/a/c:v1");
+    const broken = imageStatus(bench.deps, "reg.test/a/b:v1");
+    rmSync(bench.deps.paths.layer(broken!.layers[1]!), { recursive: true });
+    const report = await sweepImages(bench.deps, makeCall());
+    expect(report).toEqual({ removed: 0, dropped: [broken?.id] });
+    expect(listImages(bench.deps)).toMatchObject([{ repoTags: ["reg.test/a/c:v1"] }]);
+    await pull("reg.test/a/b:v1");
+    expect(listImages(bench.deps)).toHaveLength(2);
+  });
+});
