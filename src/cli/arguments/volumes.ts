@@ -31,7 +31,7 @@ export function readVolume(text: string, directory: string): Volume {
     relabel: false,
   };
   for (const option of options === "" ? [] : options.split(",")) {
-    const change = OPTIONS[option];
+    const change = Object.hasOwn(OPTIONS, option) ? OPTIONS[option] : undefined;
     if (change === undefined) throw wrong(`unknown option "${option}"`);
     volume = { ...volume, ...change };
   }

@@ -51,8 +51,13 @@ export class RpcCall<Request, Response> {
   drained(): Promise<void> {
     if (this.#stream.destroyed || !this.#stream.writableNeedDrain) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#stream.once("drain", resolve);
-      this.#stream.once("close", resolve);
+      const go = () => {
+        this.#stream.off("drain", go);
+        this.#stream.off("close", go);
+        resolve();
+      };
+      this.#stream.on("drain", go);
+      this.#stream.on("close", go);
     });
   }
 

@@ -81,7 +81,7 @@ function securityOptions(options: readonly string[]): SecurityOptions {
   const found: SecurityOptions = { noNewPrivs: false, seccomp: profile(ProfileType.RuntimeDefault) };
   for (const option of options) {
     const [, key = "", value] = /^([a-z-]+)(?:[=:](.*))?$/.exec(option) ?? [];
-    const known = SECURITY_OPTIONS[key];
+    const known = Object.hasOwn(SECURITY_OPTIONS, key) ? SECURITY_OPTIONS[key] : undefined;
     if (known === undefined || !known(found, value)) {
       throw new UsageError(
         `invalid value "${option}" for --security-opt: there are no-new-privileges, seccomp=unconfined, ` +
