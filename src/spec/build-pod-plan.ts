@@ -39,6 +39,6 @@ function checkedHostname(config: PodConfig): string {
     return hostname;
   throw new BerthError(
     "INVALID_ARGUMENT",
-    `hostname ${JSON.stringify(hostname)}: must be 1 to ${MAX_HOSTNAME_BYTES} letters, digits, ".", "_" or "-"`,
+    `hostname ${JSON.stringify(hostname)}: 1 to ${MAX_HOSTNAME_BYTES} letters, digits, ".", "_" or "-"`,
   );
 }

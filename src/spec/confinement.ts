@@ -27,7 +27,7 @@ export function confinementSteps(security: ContainerSecurity, host: HostFacts): 
   return [{ op: "exec-attribute", file: "exec", value: `exec ${name}` }];
 }
 
-/** Where SELinux is off its options mean nothing, as with every peer; where it is on they must not be lost. */
+/** Where SELinux is off its options mean nothing; where it is on they must not be lost. */
 function refuseSelinux(security: ContainerSecurity, host: HostFacts): void {
   const options = security.selinux;
   if (!host.selinux || options === undefined) return;

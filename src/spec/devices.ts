@@ -44,7 +44,7 @@ export function standardNodes(): DeviceNode[] {
   return STANDARD_NODES.map((node) => ({ ...node, type: "c", mode: 0o666, uid: 0, gid: 0 }));
 }
 
-/** Nodes and links of a fresh /dev. Requested devices replace the host's and the standard ones of the same path. */
+/** Nodes and links of a fresh /dev. Requested devices replace others of the same path. */
 export function deviceSteps(input: ContainerPlanInput): PlanStep[] {
   const nodes = new Map<string, DeviceNode>();
   for (const node of standardNodes()) nodes.set(node.path, node);

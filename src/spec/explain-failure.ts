@@ -39,7 +39,7 @@ function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text:
       if (error.errno !== "E2BIG") break;
       return {
         code: "FAILED_PRECONDITION",
-        text: `${describeStep(step)}: too many layers (${step.lowers.length}) for this kernel; 6.5 or newer has no limit`,
+        text: `${describeStep(step)}: ${step.lowers.length} layers are too many before Linux 6.5`,
       };
   }
   const description = describeStep(step);

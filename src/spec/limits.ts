@@ -17,7 +17,7 @@ const NOFILE_SOFT = 1024;
 /** What daemons expect to be able to raise to; programs that walk all descriptors still end. */
 const NOFILE_HARD = 1_048_576;
 
-/** No core files unless asked for; processes are bounded by cgroups (pids.max), not per user across containers. */
+/** No core files unless asked for; the number of processes is for cgroups, not per user across containers. */
 export function processLimits(host: HostFacts): Rlimit[] {
   const hard = Math.min(NOFILE_HARD, host.nofileHard);
   return [

@@ -12,7 +12,7 @@ import type { NamespaceOptions, PodConfig } from "../types/pod.ts";
  */
 const BASE_FLAGS = CLONE_NEWNS | CLONE_NEWCGROUP;
 
-/** unshare flags of the monitor. The UTS namespace goes with the network: a host-network pod is the host by name. */
+/** unshare flags of the monitor. UTS goes with the network: a host-network pod has the host's name. */
 export function podUnshareFlags(config: PodConfig): number {
   const { network, ipc } = config.security.namespaces;
   return (network === "NODE" ? 0 : CLONE_NEWUTS) | (ipc === "NODE" ? 0 : CLONE_NEWIPC);
@@ -48,7 +48,7 @@ function checkUserNamespace(options: NamespaceOptions): void {
 
 /**
  * Where the container's first process is born. Network, IPC and UTS are the monitor's. The container's own
- * pid mode counts, and the pod's when it gives no options; POD in a pod with the host's PID namespace is that.
+ * pid mode counts, or the pod's when it gives no options; POD in a pod with the host's PID namespace is that.
  */
 export function containerPlacement(
   pod: PodConfig,

@@ -29,7 +29,7 @@ export function missingControllers(writes: readonly CgroupWrite[], available: re
   return [...new Set(missing)].filter((name) => name !== "cgroup").sort();
 }
 
-/** 2…262144 shares to 1…10000 weight, linear, as the OCI runtime specification's implementations agreed on. */
+/** 2…262144 shares to 1…10000 weight, linear, as OCI runtimes agreed on. */
 export function cpuWeight(shares: number): number {
   const clamped = Math.min(Math.max(shares, 2), 262_144);
   return 1 + Math.floor(((clamped - 2) * 9999) / 262_142);

@@ -7,13 +7,13 @@ import type { PodConfig } from "../types/pod.ts";
 const IPC_KEYS = /^(?:kernel\/(?:shm[a-z_]+|msg[a-z_]+|sem)|fs\/mqueue\/[a-z_]+)$/;
 const NET_KEYS = /^net(?:\/[A-Za-z0-9_.:@-]+)+$/;
 
-/** Without these an image that runs as a user cannot serve port 80 or ping, in a namespace that is the pod's alone. */
+/** Without these a process that is not root cannot serve port 80 or ping, in a network of the pod's alone. */
 const NETWORK_DEFAULTS: Readonly<Record<string, string>> = {
   "net/ipv4/ip_unprivileged_port_start": "0",
   "net/ipv4/ping_group_range": "0 2147483647",
 };
 
-/** Sysctl steps of a pod, the defaults of its network first. INVALID_ARGUMENT for a key that is not the pod's to set. */
+/** Sysctl steps, the network's defaults first. INVALID_ARGUMENT for a key that is not the pod's. */
 export function sysctlSteps(config: PodConfig): PlanStep[] {
   const values = new Map<string, string>();
   const { network, ipc } = config.security.namespaces;
