@@ -2,7 +2,16 @@
 // script, so it must work offline, on any Node from 18 on, and whatever build tool started npm.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { dirname, join, relative } from "node:path";
@@ -62,6 +71,18 @@ function fail(message) {
   process.exit(1);
 }
 
+/**
+ * npm 9 leaves node_modules/.bin/node out: it links the pinned Node, then removes the link together with the
+ * optional package of the other CPU, which has a program of the same name.
+ */
+function linkNode() {
+  const link = join(root, "node_modules/.bin/node");
+  const target = `../node-linux-${process.arch}/bin/node`;
+  if (existsSync(link) || !existsSync(join(dirname(link), target))) return;
+  rmSync(link, { force: true });
+  symlinkSync(target, link);
+}
+
 /** cmake-js wants a recent Node: the pinned one when npm has put it there, else the one that runs this. */
 function findNode() {
   const pinned = join(root, "node_modules/.bin/node");
@@ -99,6 +120,7 @@ function isCurrent(stamp) {
 }
 
 function build() {
+  linkNode();
   const stamp = join(output, ".built");
   if (isCurrent(stamp)) return;
   const started = Date.now();

@@ -89,9 +89,9 @@ export async function setup({ forTests = false } = {}) {
   // Without root only what a build needs is asked for: the rest would not be used.
   if (existsSync("/usr/bin/dpkg-query")) await setUpPackages(forTests);
   await setUpModules();
-  await checkNode();
   const installed = performance.now();
   await setUpNative();
+  await checkNode();
   await setUpBundles();
   if (forTests) await buildCrictl();
   return { setupMs: installed - started, buildMs: performance.now() - installed };
