@@ -27,7 +27,7 @@ function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text:
       if (error.errno !== "ENOENT") break;
       return {
         code: "INVALID_ARGUMENT",
-        text: `${describeStep(step)}: ENOENT; make it before, berth does not create host paths`,
+        text: `${describeStep(step)}: ENOENT; the host has no such path`,
       };
     case "exec-attribute":
       if (error.errno !== "ENOENT") break;

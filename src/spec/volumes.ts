@@ -80,6 +80,7 @@ function volumeOf(mount: ContainerMount): Volume {
     throw new BerthError("INVALID_ARGUMENT", 'mount "/": the root is the image; mount below it');
   }
   refuseMissing(mount, target);
+  absolutePath(mount.hostPath, `host path of mount "${target}"`);
   if (mount.recursiveReadOnly && (!mount.readonly || mount.propagation !== "PRIVATE")) {
     throw new BerthError(
       "INVALID_ARGUMENT",
@@ -98,7 +99,8 @@ function volumeOf(mount: ContainerMount): Volume {
     attributes |= attribute;
   }
   return {
-    source: absolutePath(mount.hostPath, `host path of mount "${target}"`),
+    // As it was given: with links on the way ".." means what the kernel says, not what the text says.
+    source: mount.hostPath,
     target,
     recursive: true,
     attributes,
