@@ -1,13 +1,14 @@
 // The layout that addon/init/plan.h reads. The vectors in test/vectors/plans are also what the C++ side is
-// tested with. BERTH_WRITE_VECTORS=1 and vitest -u write them anew after a deliberate change of the format.
+// tested with (see golden.ts for how to write them anew).
 
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { describeStep } from "../../../src/spec/describe-step.ts";
 import { encodePlan } from "../../../src/spec/encode-plan.ts";
 import { OP_NUMBERS } from "../../../src/spec/encode-step.ts";
 import type { Plan, PlanStep } from "../../../src/types/plan.ts";
+import { expectGoldenBytes, expectGoldenJson } from "./golden.ts";
 import { EVERY_STEP, VECTORS } from "./plans.ts";
 
 const DIRECTORY = join(import.meta.dirname, "../../vectors/plans");
@@ -141,13 +142,9 @@ test("every operation has its number, in the order of the union, and a descripti
 });
 
 describe("vectors", () => {
-  test.each(Object.entries(VECTORS))("%s", async (name, vector) => {
-    const bytes = encodePlan(vector);
-    const json = JSON.stringify(vector, (_, value: unknown) => jsonOf(value), 2);
-    await expect(`${json}\n`).toMatchFileSnapshot(join(DIRECTORY, `${name}.json`));
-    const file = join(DIRECTORY, `${name}.bin`);
-    if (process.env.BERTH_WRITE_VECTORS === "1") writeFileSync(file, bytes);
-    expect(readFileSync(file).equals(bytes)).toBe(true);
+  test.each(Object.entries(VECTORS))("%s", (name, vector) => {
+    expectGoldenJson(join(DIRECTORY, `${name}.json`), vector);
+    expectGoldenBytes(join(DIRECTORY, `${name}.bin`), encodePlan(vector));
   });
 
   test("nothing else lies there", () => {
@@ -155,8 +152,3 @@ describe("vectors", () => {
     expect([...new Set(names)].sort()).toEqual(Object.keys(VECTORS).sort());
   });
 });
-
-function jsonOf(value: unknown): unknown {
-  if (typeof value === "bigint") return `0x${value.toString(16)}`;
-  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
-}

@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import { Compile } from "typebox/compile";
 import { expect, test } from "vitest";
 import { toOciSpec } from "../../../src/spec/oci.ts";
 import { OciSpec } from "../../../src/types/oci-runtime.ts";
 import { containerConfig, planInput, podConfig, RESOURCES, volume } from "./fixture.ts";
+import { expectGoldenJson } from "./golden.ts";
 
 const container = containerConfig(
   {
@@ -13,10 +15,10 @@ const container = containerConfig(
   { dropCapabilities: ["ALL"], addCapabilities: ["NET_RAW"] },
 );
 
-test("a container as the specification has it", async () => {
+test("a container as the specification has it", () => {
   const spec = toOciSpec(planInput({ container }), { network: "/run/netns/berth-1" });
   expect(Compile(OciSpec).Check(spec)).toBe(true);
-  await expect(`${JSON.stringify(spec, null, 2)}\n`).toMatchFileSnapshot("golden/oci-container.json");
+  expectGoldenJson(join(import.meta.dirname, "golden/oci-container.json"), spec);
 });
 
 test("a privileged one on the host's network", () => {

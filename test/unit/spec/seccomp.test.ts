@@ -48,7 +48,8 @@ describe("default profile", () => {
   function verdicts(capabilities: bigint): Map<string, string[]> {
     const verdicts = new Map<string, string[]>();
     for (const rule of defaultSeccompRules({ ...TARGET, capabilities }).rules) {
-      const verdict = `${rule.action === "SCMP_ACT_ALLOW" ? "allow" : rule.errno}${rule.args.length > 0 ? "?" : ""}`;
+      const action = rule.action === "SCMP_ACT_ALLOW" ? "allow" : String(rule.errno);
+      const verdict = rule.args.length > 0 ? `${action}?` : action;
       for (const name of rule.names) verdicts.set(name, [...(verdicts.get(name) ?? []), verdict]);
     }
     return verdicts;
