@@ -8,6 +8,8 @@ namespace berth {
 
 namespace {
 
+constexpr uint8_t kMagic = 0x1f;  // first byte of a member
+
 Result Damaged(const char* step) { return Result::failure(step, EBADMSG); }
 
 const char* StepOf(int code) {
@@ -49,7 +51,7 @@ class GzipInflater : public Inflater {
 
   /// Between members: another member, or zero bytes up to the end (as tape blocking leaves them).
   Result BeginMember(Bytes* in) {
-    if (phase_ == Phase::kBetween) phase_ = in->data[0] == 0 ? Phase::kPadding : Phase::kFirst;
+    if (phase_ == Phase::kBetween && in->data[0] != kMagic) phase_ = Phase::kPadding;
     if (phase_ == Phase::kPadding) {
       while (in->size > 0 && in->data[0] == 0) {
         in->data++;
