@@ -82,11 +82,29 @@ async function create(
   }
   const image = requireImage(deps, config, doing);
   requireMonitor(deps, podId, doing);
-  return await withSteps("CreateContainer", call, async (steps) => {
-    const container = await reserve(deps, call, steps, pod, image, config);
+  const id = newId();
+  deps.making.add(id);
+  try {
+    return await make(deps, call, { id, pod, image, config });
+  } finally {
+    deps.making.delete(id);
+  }
+}
+
+interface Making {
+  readonly id: ContainerId;
+  readonly pod: Pod;
+  readonly image: Image;
+  readonly config: ContainerConfig;
+}
+
+function make(deps: ContainerDeps, call: Call, making: Making): Promise<ContainerId> {
+  const { pod, image, config } = making;
+  return withSteps("CreateContainer", call, async (steps) => {
+    const container = await reserve(deps, call, steps, making);
     const { planned, process } = await build(deps, call, steps, { pod, image, container });
     // The pod may have been stopped meanwhile: then this container must not outlive it.
-    requireReadyPod(deps, podId, doing);
+    requireReadyPod(deps, pod.id, `create container "${config.metadata.name}"`);
     await steps.run("commit", () => {
       const { uid, gid, groups } = planned.user;
       commitContainerPrepared(deps.store, container.id, {
@@ -96,7 +114,8 @@ async function create(
         execTemplate: planned.execTemplate,
       });
     });
-    deps.events({ type: "container-created", containerId: container.id, podId, at: container.createdAt });
+    const { id, podId, createdAt } = container;
+    deps.events({ type: "container-created", containerId: id, podId, at: createdAt });
     return container.id;
   });
 }
@@ -134,11 +153,8 @@ async function reserve(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  pod: Pod,
-  image: Image,
-  config: ContainerConfig,
+  { id, pod, image, config }: Making,
 ): Promise<Container> {
-  const id = newId();
   const user = { uid: 0, gid: 0, groups: [0] };
   const execTemplate: ExecTemplate = {
     env: [],

@@ -34,6 +34,8 @@ export interface ContainerDeps {
   /** By container id. An exit is recorded after the start that it follows. */
   readonly starting: SingleFlight<void>;
   readonly removing: SingleFlight<void>;
+  /** Ids of pods and containers whose rows this process is working on: nobody else undoes them. */
+  readonly making: Set<string>;
   readonly exits: ExitWaiters;
   /** Containers whose stop signal was sent: a second stop only shortens the wait. */
   readonly signalled: Set<ContainerId>;
@@ -65,6 +67,7 @@ export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
     creating: new SingleFlight(),
     starting: new SingleFlight(),
     removing: new SingleFlight(),
+    making: new Set(),
     exits: new ExitWaiters(),
     signalled: new Set(),
     sessions: new OpenSessions(),

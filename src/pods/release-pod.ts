@@ -61,7 +61,7 @@ async function endContainer(deps: PodDeps, container: Container): Promise<void> 
   await emptyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`);
   const { name, attempt } = container.config.metadata;
   const creating = deps.creating.join(creationKey(container.podId, name, attempt));
-  if (creating === undefined) return;
+  if (creating === undefined || !deps.making.has(container.id)) return;
   const undone = creating.then(
     () => {},
     () => {},

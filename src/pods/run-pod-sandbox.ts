@@ -52,8 +52,29 @@ async function run(deps: PodDeps, call: Call, request: RunPodRequest, doing: str
     releasePodKey(deps.store, existing.id);
   }
   const cgroupMount = await deps.kernel.cgroupMount();
-  return await withSteps("RunPodSandbox", call, async (steps) => {
-    const pod = await reserve(deps, call, steps, request, cgroupMount);
+  const id = newId();
+  deps.making.add(id);
+  try {
+    return await make(deps, call, request, { id, cgroupMount, doing });
+  } finally {
+    deps.making.delete(id);
+  }
+}
+
+interface Making {
+  readonly id: PodId;
+  readonly cgroupMount: string;
+  readonly doing: string;
+}
+
+function make(
+  deps: PodDeps,
+  call: Call,
+  request: RunPodRequest,
+  { id, cgroupMount, doing }: Making,
+): Promise<PodId> {
+  return withSteps("RunPodSandbox", call, async (steps) => {
+    const pod = await reserve(deps, call, steps, request, id, cgroupMount);
     try {
       await makeParts(deps, steps, pod);
       const { process, network } = await makeProcessAndNetwork(deps, call, steps, pod);
@@ -86,9 +107,9 @@ async function reserve(
   call: Call,
   steps: Steps,
   { config, handler }: RunPodRequest,
+  id: PodId,
   cgroupMount: string,
 ): Promise<Pod> {
-  const id = newId();
   const parent = config.cgroupParent === "" ? deps.config.cgroupParent : config.cgroupParent;
   const cgroupPath = podCgroupPath(cgroupMount, parent, podCgroupName(deps.paths, id));
   const netnsPath = config.security.namespaces.network === "NODE" ? "" : deps.paths.netns(id);

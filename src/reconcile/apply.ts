@@ -1,7 +1,6 @@
 // Does what was decided.
 
 import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
-import { creationKey } from "../containers/creation-key.ts";
 import { recordExit, recordUnseenExit } from "../containers/record-exit.ts";
 import { removeContainer } from "../containers/remove-container.ts";
 import { undoContainer } from "../containers/undo-container.ts";
@@ -9,12 +8,11 @@ import type { Call } from "../lib/call.ts";
 import { within } from "../lib/deadline.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { endLostPod } from "../pods/lose-monitor.ts";
-import { removesItself, runKey } from "../pods/pod-lifecycle.ts";
+import { removesItself } from "../pods/pod-lifecycle.ts";
 import { removePodSandbox } from "../pods/remove-pod-sandbox.ts";
 import { stopPodSandbox } from "../pods/stop-pod-sandbox.ts";
 import { undoPod } from "../pods/undo-pod.ts";
 import { commitContainerStarted, findContainer } from "../store/containers.ts";
-import type { Container } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
 import type { Pod } from "../types/pod.ts";
 import type { Action } from "./decide.ts";
@@ -36,7 +34,7 @@ export async function apply(deps: PodDeps, call: Call, pod: Pod, action: Action)
   switch (action.do) {
     case "undo-pod":
       // A run that is under way is none that was left behind.
-      if (!deps.running.has(runKey(pod.config.metadata))) await undoPod(deps, call, pod.id);
+      if (!deps.making.has(pod.id)) await undoPod(deps, call, pod.id);
       return;
     case "remove-pod":
       if (removesItself(pod)) await drained(deps, pod);
@@ -65,7 +63,7 @@ async function applyToContainer(deps: PodDeps, call: Call, pod: Pod, action: Con
   switch (action.do) {
     case "undo-container":
       // It may have been completed, or still be under way, since this was decided.
-      if (container.preparedAt === null && !isBeingCreated(deps, container)) {
+      if (container.preparedAt === null && !deps.making.has(container.id)) {
         await undoContainer(deps, container);
       }
       return;
@@ -87,11 +85,6 @@ async function applyToContainer(deps: PodDeps, call: Call, pod: Pod, action: Con
         at: action.at,
       });
   }
-}
-
-function isBeingCreated(deps: PodDeps, container: Container): boolean {
-  const { name, attempt } = container.config.metadata;
-  return deps.creating.has(creationKey(container.podId, name, attempt));
 }
 
 async function drained(deps: PodDeps, pod: Pod): Promise<void> {

@@ -13,10 +13,10 @@ export interface DirectoryLock {
 }
 
 /** Locks `directory`, which exists. FAILED_PRECONDITION when another daemon has it. */
-export function lockDirectory(directory: string): DirectoryLock {
+export function lockDirectory(directory: string, patienceMs = PATIENCE_MS): DirectoryLock {
   const file = new Database(join(directory, "lock"));
   try {
-    file.pragma(`busy_timeout = ${PATIENCE_MS}`);
+    file.pragma(`busy_timeout = ${patienceMs}`);
     // Nothing is ever written: the transaction stays open for as long as the process lives.
     file.exec("BEGIN EXCLUSIVE");
   } catch (error) {

@@ -1,0 +1,63 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { loadConfig, makeConfig, parseConfigFile, parseFlags } from "../../../src/config.ts";
+
+const parse = (text: string) => makeConfig(parseConfigFile(text, "berth.toml"));
+
+describe("the file", () => {
+  test("defaults", () => {
+    expect(parse("")).toMatchObject({
+      root: "/var/lib/berth",
+      state: "/run/berth",
+      socket: "/run/berth/berth.sock",
+      cgroupParent: "/berth",
+      missingController: "refuse",
+    });
+  });
+
+  test("mirrors by host", () => {
+    const text = '[registry.hosts."registry.k8s.io"]\nmirrors = ["http://127.0.0.1:5000"]\n';
+    expect(parse(text).registry.hosts["registry.k8s.io"]).toEqual({
+      mirrors: [{ url: "http://127.0.0.1:5000" }],
+      plainHttp: false,
+    });
+  });
+
+  test.each([
+    ['rot = "/x"', 'unknown key "rot"; the nearest known one is "root"'],
+    ["[netwrk]\n", 'unknown key "netwrk"; the nearest known one is "network"'],
+    ["[registry.hosts.x]\nmirors = []", 'nearest known one is "registry.hosts.x.mirrors"'],
+    ["root = 3", 'key "root" must be string'],
+    ['root = "relative"', 'key "root"'],
+    ['log_level = "loud"', '"debug", "info", "warn", "error"'],
+    ["root = ", "berth.toml"],
+    ['root = "/x"\nstate = "/x"', "they must differ"],
+    [`state = "/${"s".repeat(90)}"`, "sockets of pods"],
+    [`socket = "/${"s".repeat(107)}"`, "107 bytes"],
+    ['cgroup_driver = "systemd"', "not supported yet"],
+  ])("%s is refused", (text, message) => expect(() => parse(text)).toThrow(message));
+
+  test("the example is legal, and says what holds anyway", () => {
+    const text = readFileSync("examples/berth.toml", "utf8");
+    const active = text.replace(/^#(?! )/gm, "");
+    expect(parse(text)).toEqual(parse(""));
+    expect(() => parse(active)).not.toThrow();
+  });
+});
+
+describe("flags", () => {
+  test("win over the file", () => {
+    const flags = parseFlags(["--state", "/s", "--log-level", "debug"]);
+    expect(makeConfig({ state: "/t", log_level: "warn" }, flags)).toMatchObject({
+      state: "/s",
+      socket: "/s/berth.sock",
+      logLevel: "debug",
+    });
+  });
+
+  test("unknown and relative ones are refused", () => {
+    expect(() => parseFlags(["--rot", "/x"])).toThrow("--rot");
+    expect(() => makeConfig({}, { root: "x" })).toThrow("not an absolute path");
+    expect(() => loadConfig({ config: "/nonexistent/berth.toml" })).toThrow("read configuration");
+  });
+});

@@ -1,0 +1,153 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import {
+  commitContainerExited,
+  commitContainerPrepared,
+  commitContainerStarted,
+  findContainer,
+  insertContainer,
+  releaseContainerName,
+  unfinishedContainers,
+  visibleContainers,
+} from "../../../src/store/containers.ts";
+import { openStore, type Store } from "../../../src/store/open.ts";
+import {
+  commitPodReady,
+  commitPodReleased,
+  findPod,
+  insertPod,
+  markPodStopped,
+  releasePodKey,
+  setNetworkHeld,
+  unfinishedPods,
+  visiblePods,
+} from "../../../src/store/pods.ts";
+import { lockDirectory } from "../../../src/store/root-lock.ts";
+import { containerConfig, podConfig } from "../containers/world.ts";
+
+function withPod(store: Store = openStore(":memory:"), id = "p"): Store {
+  insertPod(store, {
+    id,
+    config: podConfig(),
+    handler: "",
+    createdAt: 1,
+    netnsPath: "/n",
+    cgroupPath: "/c",
+    bootId: "b",
+  });
+  return store;
+}
+
+const READY = { readyAt: 2, monitor: { pid: 3, startTime: 4 }, network: { ips: ["10.0.0.1"] } };
+
+describe("pods", () => {
+  test("a row tells what was written", () => {
+    const store = withPod();
+    expect(visiblePods(store)).toEqual([]);
+    commitPodReady(store, "p", READY);
+    expect(visiblePods(store)).toEqual([findPod(store, "p")]);
+    expect(findPod(store, "p")).toMatchObject({ ...READY, config: podConfig(), stoppedAt: null });
+  });
+
+  test("the key is unique, until it is released", () => {
+    const store = withPod();
+    expect(() => withPod(store, "q")).toThrow(/UNIQUE/);
+    releasePodKey(store, "p");
+    releasePodKey(store, "p");
+    withPod(store, "q");
+    expect(findPod(store, "p")?.config.metadata.uid).toBe("u1");
+  });
+
+  test("the key of a ready pod is not released", () => {
+    const store = withPod();
+    commitPodReady(store, "p", READY);
+    releasePodKey(store, "p");
+    expect(() => withPod(store, "q")).toThrow(/UNIQUE/);
+  });
+
+  test("a stopped pod is unfinished while something is held", () => {
+    const store = withPod();
+    expect(unfinishedPods(store)).toHaveLength(1);
+    setNetworkHeld(store, "p", true);
+    commitPodReady(store, "p", READY);
+    expect(unfinishedPods(store)).toEqual([]);
+    markPodStopped(store, "p", 9);
+    markPodStopped(store, "p", 10);
+    expect(unfinishedPods(store)).toMatchObject([{ stoppedAt: 9 }]);
+    commitPodReleased(store, "p");
+    expect(unfinishedPods(store)).toHaveLength(1);
+    setNetworkHeld(store, "p", false);
+    expect(unfinishedPods(store)).toEqual([]);
+  });
+});
+
+describe("containers", () => {
+  const user = { uid: 1, gid: 2, groups: [2, 3] };
+  const execTemplate = {
+    env: ["A=\xff"],
+    workingDir: "/",
+    user,
+    privileged: false,
+    security: containerConfig().security,
+  };
+  const exit = { finishedAt: 9, exitCode: 1, signal: 0, oomKilled: true, reason: "OOMKilled", message: "" };
+
+  function withContainer(id = "c", store = withPod()): Store {
+    insertContainer(store, {
+      id,
+      podId: "p",
+      config: containerConfig(),
+      imageId: "i",
+      imageRef: "r",
+      createdAt: 1,
+      cgroupPath: "/c/c",
+      logPath: "",
+      stopSignal: 15,
+      user,
+      execTemplate,
+    });
+    return store;
+  }
+
+  test("a row tells what was written, bytes included", () => {
+    const store = withContainer();
+    expect(visibleContainers(store)).toEqual([]);
+    expect(unfinishedContainers(store)).toHaveLength(1);
+    const process = { pid: 7, startTime: 8 };
+    commitContainerPrepared(store, "c", { preparedAt: 2, process, user, execTemplate });
+    commitContainerStarted(store, "c", 3);
+    expect(visibleContainers(store, "p")).toEqual([findContainer(store, "c")]);
+    expect(findContainer(store, "c")).toMatchObject({ process, execTemplate, startedAt: 3, snapshot: 1 });
+    expect(unfinishedContainers(store)).toEqual([]);
+  });
+
+  test("the first word on an exit stays", () => {
+    const store = withContainer();
+    expect(commitContainerExited(store, "c", exit)).toBe(false);
+    const process = { pid: 7, startTime: 8 };
+    commitContainerPrepared(store, "c", { preparedAt: 2, process, user, execTemplate });
+    expect(commitContainerExited(store, "c", exit)).toBe(true);
+    expect(commitContainerExited(store, "c", { ...exit, exitCode: 0 })).toBe(false);
+    expect(findContainer(store, "c")).toMatchObject(exit);
+  });
+
+  test("snapshot numbers are never given twice", () => {
+    const store = withContainer();
+    releaseContainerName(store, "c");
+    withContainer("d", store);
+    store.exec("DELETE FROM containers WHERE id = 'd'");
+    withContainer("e", store);
+    expect(findContainer(store, "e")?.snapshot).toBe(3);
+  });
+});
+
+test("a directory has one daemon at a time", { timeout: 10_000 }, () => {
+  const directory = mkdtempSync(join(tmpdir(), "berth-unit-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const first = lockDirectory(directory, 0);
+  expect(() => lockDirectory(directory, 0)).toThrow("another berthd uses");
+  first.release();
+  lockDirectory(directory, 0).release();
+});
