@@ -11,7 +11,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { projectRoot, run } from "./run.mjs";
+import { isOnPath, projectRoot, run } from "./run.mjs";
 
 const ARCHITECTURES = { x64: "amd64", arm64: "arm64" };
 
@@ -66,12 +66,19 @@ async function installToolchain(go, wanted) {
   return join(target, "bin/go");
 }
 
+const CANDIDATES = ["go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"];
+
+/** True when there is a Go of whatever version. */
+export function hasGo() {
+  return isOnPath("go") || CANDIDATES.some((path) => path.startsWith("/") && existsSync(path));
+}
+
 /** Path of a go program that satisfies the go line of `goMod`. Throws, saying what to install. */
 export async function findGo(goMod) {
   const wanted = /^go (\d+\.\d+(?:\.\d+)?)$/m.exec(readFileSync(goMod, "utf8"))?.[1];
   if (wanted === undefined) throw new Error(`"${goMod}" has no go line`);
   let older = null;
-  for (const candidate of ["go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"]) {
+  for (const candidate of CANDIDATES) {
     const version = await versionOf(candidate);
     if (version !== null && isAtLeast(version, wanted)) return candidate;
     if (version !== null) older ??= candidate;
