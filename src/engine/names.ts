@@ -53,7 +53,8 @@ export function pick<T extends { readonly id: string }>(
     const ids = found.slice(0, 4).map((object) => object.id.slice(0, 12));
     throw new BerthError(
       "INVALID_ARGUMENT",
-      `"${wanted}" fits ${found.length} ${kind}s (${ids.join(", ")}${found.length > 4 ? ", …" : ""}): give more of the id`,
+      `"${wanted}" fits ${found.length} ${kind}s (${ids.join(", ")}${found.length > 4 ? ", …" : ""}): ` +
+        "give more of the id",
     );
   }
   return first;

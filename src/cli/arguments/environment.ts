@@ -21,7 +21,7 @@ export function readEnvironment(
   return [...found].map(([name, value]) => ({ name, value }));
 }
 
-/** One variable a line; empty lines and those that begin with "#" do not count. Quotes are kept as they are. */
+/** One variable a line; empty lines and those that begin with "#" do not count. Quotes stay as they are. */
 function readEnvironmentFile(path: string): string[] {
   let text: string;
   try {

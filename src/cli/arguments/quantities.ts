@@ -25,7 +25,12 @@ export function readCpus(text: string): { period: bigint; quota: bigint } {
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** Nanoseconds since the epoch: of a time (RFC 3339, or seconds since the epoch) or so long before `now`. @throws UsageError */
+/**
+ * Nanoseconds since the epoch: of a time (RFC 3339, or seconds since the epoch), or of an age before `now`
+ * (milliseconds since the epoch).
+ *
+ * @throws UsageError
+ */
 export function readSince(text: string, now: number): bigint {
   const seconds = /^(\d{1,11})(?:\.(\d{1,9}))?$/.exec(text);
   if (seconds !== null) {

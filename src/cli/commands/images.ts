@@ -54,7 +54,7 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
 
 const NONE = "<none>";
 
-/** A row for each tag of the image, or one for an image without tags. `now` in milliseconds since the epoch. */
+/** A row for each tag of the image, or one without tags. `now` in milliseconds since the epoch. */
 export function imageRows(image: ImageSummary, now: number, full: boolean): Row[] {
   const digests = image.repoDigests.map((reference) => reference.split("@") as [string, string]);
   const names = image.repoTags.map((tag) => splitTag(tag));

@@ -130,7 +130,10 @@ function status(container: ContainerSummary, now: number): string {
     case "running":
       return `Up ${since(container.startedAt)}`;
     case "exited":
-      return `Exited (${container.exitCode}) ${since(container.finishedAt)} ago${container.oomKilled ? " (out of memory)" : ""}`;
+      return (
+        `Exited (${container.exitCode}) ${since(container.finishedAt)} ago` +
+        (container.oomKilled ? " (out of memory)" : "")
+      );
     case "created":
       return "Created";
     default:

@@ -23,7 +23,8 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
     const user = containers.find((container) => container.imageId === id);
     if (user !== undefined) {
       throw new CliError(
-        `cannot remove image "${name}": container ${shortId(user.id)} (${user.name}) uses it: remove that first`,
+        `cannot remove image "${name}": container ${shortId(user.id)} (${user.name}) uses it: ` +
+          "remove that first",
       );
     }
     const spec = { image: name, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
