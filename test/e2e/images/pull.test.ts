@@ -1,0 +1,161 @@
+// Pulls from a real registry with the real unpacker; umoci says what the tree must be.
+
+import { createReadStream, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { ImageDeps } from "../../../src/images/deps.ts";
+import { imageFsInfo } from "../../../src/images/image-fs-info.ts";
+import { imageStatus } from "../../../src/images/image-status.ts";
+import { listImages } from "../../../src/images/list-images.ts";
+import { loadImage } from "../../../src/images/load-image.ts";
+import { pullImage } from "../../../src/images/pull-image.ts";
+import { removeImage } from "../../../src/images/remove-image.ts";
+import { sweepImages } from "../../../src/images/sweep-images.ts";
+import { backgroundCall } from "../../../src/lib/call.ts";
+import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
+import { startRegistry, type TestRegistry } from "../../images/registry.ts";
+import { makeDeps } from "./support/deps.ts";
+import {
+  describeTree,
+  makeUmociImage,
+  packLayout,
+  pushLayout,
+  run,
+  unpackWithUmoci,
+  withZstd,
+} from "./support/umoci-image.ts";
+
+let registry: TestRegistry;
+let folder: string;
+let layout: string;
+let oracle: string;
+let deps: ImageDeps;
+let root: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync("/tmp/berth-e2e-images-");
+  registry = await startRegistry();
+  layout = makeUmociImage(folder);
+  oracle = describeTree(unpackWithUmoci(layout, folder));
+  expect(oracle).toContain("./usr/share/big f 4755");
+  pushLayout(layout, `${registry.host}/e2e/app:gzip`);
+  pushLayout(withZstd(layout, join(folder, "zstd")), `${registry.host}/e2e/app:zstd`);
+});
+afterAll(async () => {
+  await registry.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+beforeEach(() => {
+  root = mkdtempSync("/tmp/berth-e2e-root-");
+  const mirrors = [{ url: `http://${registry.host}` }];
+  deps = makeDeps(root, { "registry.k8s.io": { mirrors, plainHttp: false } });
+});
+afterEach(async () => {
+  await deps.registry.close();
+  deps.store.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const pull = (image: string) => pullImage(deps, backgroundCall(), { image });
+const layersLeft = () => readdirSync(dirname(deps.paths.layer(0)));
+
+/** The image's tree as overlay shows it, from inside a mount namespace of its own. */
+function treeOf(reference: string): string {
+  const image = imageStatus(deps, reference);
+  const lower = [...(image?.layers ?? [])].reverse().map((number) => deps.paths.layer(number));
+  const target = join(root, "merged");
+  mkdirSync(target);
+  const script = 'mount -t overlay overlay -o "lowerdir=$1" "$2" && cp -a --preserve=all "$2/." "$3"';
+  const copy = join(root, "copy");
+  mkdirSync(copy);
+  run(
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-ec",
+    script,
+    "sh",
+    lower.join(":"),
+    target,
+    copy,
+  );
+  return describeTree(copy);
+}
+
+describe("a pull through a mirror", () => {
+  it.each(["gzip", "zstd"])("unpacks %s layers to the tree that umoci makes", async (tag) => {
+    const reference = `registry.k8s.io/e2e/app:${tag}`;
+    const id = await pull(reference);
+    expect(imageStatus(deps, reference)).toMatchObject({
+      id,
+      repoTags: [reference],
+      config: { user: "1000:2000" },
+    });
+    expect(treeOf(reference)).toBe(oracle);
+    expect(readdirSync(deps.paths.staging)).toEqual([]);
+  });
+
+  it("knows both compressions for one image: the layers are there already", async () => {
+    const id = await pull("registry.k8s.io/e2e/app:gzip");
+    expect(await pull("registry.k8s.io/e2e/app:zstd")).toBe(id);
+    expect(listImages(deps)).toMatchObject([{ repoTags: { length: 2 }, repoDigests: { length: 2 } }]);
+    expect(layersLeft()).toHaveLength(3);
+  });
+});
+
+describe("an image on disk", () => {
+  it("can be read without mounting it", async () => {
+    const id = await pull(`${registry.host}/e2e/app:gzip`);
+    const image = imageStatus(deps, id);
+    const read = async (path: string) => (await readImageFile(deps, image!, path, 1000))?.toString() ?? null;
+    expect(await read("/etc/hard")).toBe("one\n");
+    expect(await read("etc/two")).toBeNull();
+    expect(await read("usr/share/doc/a")).toBeNull();
+    expect(await read("usr/share/doc/c")).toBe("new\n");
+    expect(await read("var/lib/empty")).toBe("file\n");
+    expect(await read("var/lib/app/a name with spaces")).toBeNull();
+  });
+
+  it("is told of in ImageFsInfo, survives the sweep, and goes away wholly", async () => {
+    await pull(`${registry.host}/e2e/app:gzip`);
+    const [usage] = (await imageFsInfo(deps)).image;
+    expect(usage).toMatchObject({ mountpoint: deps.paths.snapshots });
+    expect(usage?.usedBytes).toBeGreaterThan(3_000_000);
+    expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, dropped: [] });
+    await removeImage(deps, backgroundCall(), `${registry.host}/e2e/app:gzip`);
+    expect(layersLeft()).toEqual([]);
+    expect((await imageFsInfo(deps)).image[0]?.usedBytes).toBe(0);
+  });
+});
+
+it("says that a tag is not there", async () => {
+  await expect(pull(`${registry.host}/e2e/app:none`)).rejects.toMatchObject({
+    code: "NOT_FOUND",
+    message: expect.stringContaining(`not found in registry "http://${registry.host}"`),
+  });
+});
+
+it.each([
+  ["an OCI layout", (archive: string) => packLayout(layout, archive)],
+  [
+    "docker save's form",
+    (archive: string) =>
+      run(
+        "skopeo",
+        "--insecure-policy",
+        "copy",
+        "--quiet",
+        `oci:${layout}:t`,
+        `docker-archive:${archive}:e2e/app:loaded`,
+      ),
+  ],
+])("loads %s to the same tree", async (_, make) => {
+  const archive = join(root, "archive.tar");
+  make(archive);
+  const [loaded] = await loadImage(deps, backgroundCall(), createReadStream(archive));
+  expect(treeOf(loaded?.id ?? "")).toBe(oracle);
+  expect(readdirSync(deps.paths.staging)).toEqual([]);
+});

@@ -1,0 +1,36 @@
+// What image verbs need, with the real unpacker and a database in `root`.
+
+import { mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+import { type ImageDeps, makeImageDeps } from "../../../../src/images/deps.ts";
+import { makeLayerKernel, type NativeLayers } from "../../../../src/kernel/layers.ts";
+import { makePaths } from "../../../../src/paths.ts";
+import { RegistryClient } from "../../../../src/registry/client.ts";
+import { openStore } from "../../../../src/store/open.ts";
+import type { BerthConfig, RegistryHostConfig } from "../../../../src/types/config.ts";
+
+function loadNative(): NativeLayers {
+  const built = resolve(import.meta.dirname, "../../../../out/native/Release/berth.node");
+  return createRequire(import.meta.url)(process.env.BERTH_NATIVE ?? built) as NativeLayers;
+}
+
+export function makeDeps(root: string, hosts: Record<string, RegistryHostConfig>): ImageDeps {
+  const images = {
+    maxManifestBytes: 4 << 20,
+    maxConfigBytes: 4 << 20,
+    maxLayers: 128,
+    maxLayerUnpackedBytes: 1 << 30,
+    maxLayerEntries: 100_000,
+    parallelLayers: 3,
+  };
+  mkdirSync(root, { recursive: true });
+  return makeImageDeps({
+    store: openStore(join(root, "berth.db")),
+    kernel: makeLayerKernel(loadNative()),
+    paths: makePaths(root, join(root, "run"), join(root, "sock")),
+    config: { registry: { hosts }, images } as unknown as BerthConfig,
+    registry: new RegistryClient({ hosts }),
+    events: () => {},
+  });
+}
