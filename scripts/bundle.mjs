@@ -1,57 +1,52 @@
-// Bundles the daemon and the command line into out/, with small launchers that use the project's own Node:
-// out/berthd.mjs, out/berth.cjs, out/berthd, out/berth.
+// Bundles the daemon into out/berthd.mjs and the command line into out/berth.cjs. What has native code
+// stays outside; everything else is in, so that a start reads one file.
 
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { projectRoot } from "./lib/run.mjs";
 
-const out = join(projectRoot, "out");
+const root = join(import.meta.dirname, "..");
 
-/** CommonJS packages inside an ES module ask for what only CommonJS has. */
-const BANNER = [
-  'import { createRequire as makeBundleRequire } from "node:module";',
-  "const require = makeBundleRequire(import.meta.url);",
-  "const __filename = import.meta.filename;",
-  "const __dirname = import.meta.dirname;",
-].join("\n");
+/** Packages with native code of their own; npm installs them beside the bundle. */
+const NATIVE = ["better-sqlite3"];
 
-const shared = {
+const common = {
+  absWorkingDir: root,
   bundle: true,
   platform: "node",
-  target: "node22",
+  target: "node24",
+  minify: true,
+  // Names of functions and classes appear in logs.
+  keepNames: true,
+  sourcemap: "linked",
   legalComments: "linked",
+  external: NATIVE,
   logLevel: "warning",
-  absWorkingDir: projectRoot,
 };
 
-/** A launcher finds Node beside the modules that npm installed, wherever the project lies. */
-function writeLauncher(name, bundle) {
-  const path = join(out, name);
-  const lines = [
-    "#!/bin/sh",
-    'here=$(dirname "$(readlink -f "$0")")',
-    'node="$here/../node_modules/.bin/node"',
-    '[ -x "$node" ] || node=node',
-    `exec "$node" "$here/${bundle}" "$@"`,
-  ];
-  writeFileSync(path, `${lines.join("\n")}\n`);
-  chmodSync(path, 0o755);
-}
-
-async function bundle(entry, outfile, options) {
-  if (!existsSync(join(projectRoot, entry))) throw new Error(`bundle: "${entry}" is not there`);
-  await build({ ...shared, entryPoints: [entry], outfile: join("out", outfile), ...options });
-}
-
-mkdirSync(out, { recursive: true });
-await bundle("src/daemon.ts", "berthd.mjs", {
+mkdirSync(join(root, "out"), { recursive: true });
+const daemon = join(root, "out/berthd.mjs");
+await build({
+  ...common,
+  entryPoints: ["src/daemon.ts"],
+  outfile: daemon,
   format: "esm",
-  // Native code stays outside: better-sqlite3 finds its own binary, src/kernel/binding.ts finds ours.
-  external: ["better-sqlite3", "*.node"],
-  banner: { js: BANNER },
+  // Bundled CommonJS packages ask for Node's own modules with require.
+  banner: {
+    js: 'import { createRequire as berthRequire } from "node:module"; const require = berthRequire(import.meta.url);',
+  },
 });
-// Start-up time is what a user of the command line feels: one file, minified.
-await bundle("src/cli/main.ts", "berth.cjs", { format: "cjs", minify: true, keepNames: true });
-writeLauncher("berthd", "berthd.mjs");
-writeLauncher("berth", "berth.cjs");
+console.log("bundled out/berthd.mjs");
+
+if (existsSync(join(root, "src/cli/main.ts"))) {
+  const cli = join(root, "out/berth.cjs");
+  await build({
+    ...common,
+    entryPoints: ["src/cli/main.ts"],
+    outfile: cli,
+    format: "cjs",
+    banner: { js: "#!/usr/bin/env node" },
+  });
+  chmodSync(cli, 0o755);
+  console.log("bundled out/berth.cjs");
+}

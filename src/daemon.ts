@@ -7,11 +7,12 @@ import { destination, pino } from "pino";
 import { loadConfig, parseFlags } from "./config.ts";
 import { serveCri } from "./cri/serve.ts";
 import { listen } from "./daemon/listen.ts";
+import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
 import { serveEngine } from "./engine/serve.ts";
 import { makeImageDeps } from "./images/deps.ts";
 import { sweepImages } from "./images/sweep-images.ts";
-import { loadKernel, nativeDirectory } from "./kernel/binding.ts";
+import { loadKernel } from "./kernel/binding.ts";
 import { backgroundCall, type Logger } from "./lib/call.ts";
 import { messageOf } from "./lib/errors.ts";
 import { EventHub } from "./lib/event-hub.ts";
@@ -136,7 +137,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
 
 async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const kernel = loadKernel();
-  await kernel.loadMonitor(process.env.BERTH_MONITOR ?? join(nativeDirectory(), "berth-monitor"));
+  await kernel.loadMonitor(monitorBinary(process.env));
   const store = openStore(paths.database);
   const hub = new EventHub<BerthEvent>(log);
   const observeStep = stepObserver(process.env);

@@ -12,7 +12,7 @@ import { recordUnseenExit } from "./record-exit.ts";
  * counts as mute.
  */
 const LOOK_EVERY_MS = 250;
-const EMPTY_LOOKS = 6;
+const EMPTY_LOOKS = 12;
 
 /**
  * Waits until the container has ended and that is recorded. False when `timeoutMs` passed first or the

@@ -7,7 +7,7 @@ import type { ContainerDeps } from "./deps.ts";
 import { recordUnseenExit } from "./record-exit.ts";
 
 /** How long the monitor may take to report a container that is dead (it drains and syncs the log first). */
-const NEWS_TIMEOUT_MS = 3_000;
+const NEWS_TIMEOUT_MS = 5_000;
 
 /**
  * Kills through the cgroup, so that nothing escapes and no monitor is needed. Resolves when the container

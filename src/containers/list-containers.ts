@@ -18,7 +18,8 @@ export function listContainers(
   filter: ContainerFilter = {},
 ): Container[] {
   const labels = Object.entries(filter.labels ?? {});
-  return visibleContainers(deps.store).filter((container) => {
+  const whole = filter.podId?.length === 64 ? filter.podId : undefined;
+  return visibleContainers(deps.store, whole).filter((container) => {
     if (filter.id !== undefined && !container.id.startsWith(filter.id)) return false;
     if (filter.podId !== undefined && !container.podId.startsWith(filter.podId)) return false;
     if (filter.state !== undefined && stateOfContainer(container) !== filter.state) return false;

@@ -6,6 +6,7 @@ import { messageOf } from "../lib/errors.ts";
 import { commitContainerExited, findContainer } from "../store/containers.ts";
 import type { Container, ExitFacts } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
+import { awaitStart } from "./await-start.ts";
 import type { ContainerDeps } from "./deps.ts";
 
 /** "OOMKilled" is what consumers look for; the others are what peers use (CRI, ContainerStatus.reason). */
@@ -24,7 +25,7 @@ export async function recordExit(
   exit: ExitFacts,
   told: { reason?: string; message?: string } = {},
 ): Promise<void> {
-  await deps.starting.join(id)?.catch(() => {});
+  await awaitStart(deps, id);
   const reason = told.reason ?? reasonOf(exit);
   if (!commitContainerExited(deps.store, id, { ...exit, reason, message: told.message ?? "" })) return;
   deps.signalled.delete(id);

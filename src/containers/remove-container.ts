@@ -3,6 +3,7 @@ import { nowMicros } from "../lib/clock.ts";
 import { outlive } from "../lib/outlive.ts";
 import { findContainer, markContainerRemoving } from "../store/containers.ts";
 import type { ContainerId } from "../types/ids.ts";
+import { awaitStart } from "./await-start.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { killContainer } from "./kill-container.ts";
@@ -18,7 +19,7 @@ export function removeContainer(deps: ContainerDeps, call: Call, id: ContainerId
 }
 
 async function remove(deps: ContainerDeps, call: Call, id: ContainerId): Promise<void> {
-  await deps.starting.join(id)?.catch(() => {});
+  await awaitStart(deps, id);
   const container = findContainer(deps.store, id);
   if (container === null) return;
   const observe = (step: string, when: "before" | "after") => call.observeStep("RemoveContainer", step, when);

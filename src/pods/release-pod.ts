@@ -3,6 +3,7 @@
 
 import { rm } from "node:fs/promises";
 import { destroyCgroup, emptyCgroup } from "../cgroups/destroy-cgroup.ts";
+import { awaitStart } from "../containers/await-start.ts";
 import { creationKey } from "../containers/creation-key.ts";
 import { killContainer } from "../containers/kill-container.ts";
 import type { PartObserver } from "../containers/undo-container.ts";
@@ -17,7 +18,7 @@ import type { PodDeps } from "./deps.ts";
 
 const SHUTDOWN_TIMEOUT_MS = 2_000;
 /** How long a creation whose processes were killed may take to notice. */
-const CREATION_TIMEOUT_MS = 10_000;
+const CREATION_TIMEOUT_MS = 3_000;
 
 /**
  * Kills the containers, detaches the network, ends the monitor, removes namespace and cgroup. Throws when
@@ -54,7 +55,7 @@ async function endContainers(deps: PodDeps, pod: Pod): Promise<void> {
 
 async function endContainer(deps: PodDeps, container: Container): Promise<void> {
   if (container.preparedAt !== null) {
-    await deps.starting.join(container.id)?.catch(() => {});
+    await awaitStart(deps, container.id);
     if (container.finishedAt === null) await killContainer(deps, container);
     return;
   }
@@ -66,7 +67,10 @@ async function endContainer(deps: PodDeps, container: Container): Promise<void> 
     () => {},
     () => {},
   );
-  await within(CREATION_TIMEOUT_MS, `wait for the end of creating container "${name}"`, undone);
+  // A hung monitor never answers it; the end of its connection, which comes next, does.
+  await within(CREATION_TIMEOUT_MS, `wait for the end of creating container "${name}"`, undone).catch(
+    (error) => deps.log.warn({ pod: container.podId, error: messageOf(error) }, "not waiting any longer"),
+  );
 }
 
 async function detachNetwork(deps: PodDeps, call: Call, pod: Pod): Promise<void> {
