@@ -14,15 +14,19 @@ export interface Endpoint {
 }
 
 /** Hosts whose API lives under another name. */
-const apiHosts: Readonly<Record<string, string>> = { "docker.io": "registry-1.docker.io" };
+const apiHosts = new Map([["docker.io", "registry-1.docker.io"]]);
 
-/** The endpoints of `host`, in the order to try. INVALID_ARGUMENT when a mirror is no http(s) URL. */
+/** The endpoints of `host`, in the order to try. INVALID_ARGUMENT when one is no http(s) URL. */
 export function endpointsOf(config: RegistryConfig, host: string): Endpoint[] {
   const own = Object.hasOwn(config.hosts, host) ? config.hosts[host] : undefined;
   const mirrors = (own?.mirrors ?? []).map((mirror) => mirrorEndpoint(host, mirror.url));
   const scheme = own?.plainHttp === true || isLoopback(hostnameOf(host)) ? "http" : "https";
-  const base = new URL(`${scheme}://${apiHosts[host] ?? host}/v2/`);
-  return [...mirrors, { host, base, isMirror: false }];
+  const base = `${scheme}://${apiHosts.get(host) ?? host}/v2/`;
+  // The grammar of references lets hosts through that are none, such as "1.2.3.999" or "x.y:99999".
+  if (!URL.canParse(base)) {
+    throw new BerthError("INVALID_ARGUMENT", `find registry "${host}": it is not a host name with a port`);
+  }
+  return [...mirrors, { host, base: new URL(base), isMirror: false }];
 }
 
 /** The URL of something below the endpoint's repository. */
