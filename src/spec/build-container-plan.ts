@@ -146,7 +146,7 @@ function processSteps(input: ContainerPlanInput): PlanStep[] {
   return [
     ...identitySteps({
       user,
-      capabilities: capabilitySets(security, security.privileged, user.uid, host.lastCapability),
+      capabilities: capabilitySets(security, security.privileged, user.uid, host),
       noNewPrivs: security.noNewPrivs,
       seccomp: input.seccomp,
       workingDir: workingDirectory(workingDir, image),

@@ -43,7 +43,7 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
       ...confinementSteps({ ...template.security, privileged }, host),
       ...identitySteps({
         user,
-        capabilities: capabilitySets(template.security, privileged, user.uid, host.lastCapability),
+        capabilities: capabilitySets(template.security, privileged, user.uid, host),
         noNewPrivs: template.security.noNewPrivs && input.privileged !== true,
         seccomp: input.seccomp,
         workingDir,

@@ -1,5 +1,6 @@
 // Capability names, the default set, and what a container's process gets of them.
 
+import type { HostFacts } from "../kernel/kernel.ts";
 import { BerthError } from "../lib/errors.ts";
 import type { ContainerSecurity } from "../types/container.ts";
 import type { CapabilitySets } from "./inputs.ts";
@@ -51,13 +52,16 @@ export const CAPABILITY_NAMES = [
 
 export type CapabilityName = (typeof CAPABILITY_NAMES)[number];
 
-/** What a container has that asks for nothing: the set that images are built against everywhere. */
+/**
+ * What a container has that asks for nothing: the set that images are built against, without MKNOD. Until
+ * a filter of devices sits on its cgroup, MKNOD would open every disk of the host to root in a container;
+ * who needs it adds it.
+ */
 export const DEFAULT_CAPABILITIES: readonly CapabilityName[] = [
   "CHOWN",
   "DAC_OVERRIDE",
   "FSETID",
   "FOWNER",
-  "MKNOD",
   "NET_RAW",
   "SETGID",
   "SETUID",
@@ -84,15 +88,19 @@ export function capabilityList(mask: bigint): string[] {
   return names;
 }
 
-/** All capabilities of a kernel whose highest one is `lastCapability`. */
-export function allCapabilities(lastCapability: number): bigint {
-  return (1n << BigInt(lastCapability + 1)) - 1n;
+/** What the host can give: the kernel's capabilities, and whether the daemon holds the one it may lack. */
+export type CapabilityHost = Pick<HostFacts, "lastCapability" | "capSysResource">;
+
+/** All capabilities that the host can give. */
+export function allCapabilities(host: CapabilityHost): bigint {
+  const all = (1n << BigInt(host.lastCapability + 1)) - 1n;
+  return host.capSysResource ? all : all & ~capabilityMask(["SYS_RESOURCE"]);
 }
 
 /** "NET_ADMIN", "CAP_NET_ADMIN" in any case, or "ALL". */
-function maskOf(name: string, list: string, lastCapability: number): bigint {
+function maskOf(name: string, list: string, host: CapabilityHost): bigint {
   const bare = name.toUpperCase().replace(/^CAP_/, "");
-  if (bare === "ALL") return allCapabilities(lastCapability);
+  if (bare === "ALL") return allCapabilities(host);
   const number = NUMBERS.get(bare);
   if (number === undefined) {
     throw new BerthError(
@@ -100,18 +108,19 @@ function maskOf(name: string, list: string, lastCapability: number): bigint {
       `capabilities: unknown name "${name}" in ${list}; see capabilities(7), with or without CAP_`,
     );
   }
-  if (number > lastCapability) {
+  const mask = 1n << BigInt(number);
+  if ((allCapabilities(host) & mask) === 0n) {
     if (list === "drop") return 0n;
     throw new BerthError(
       "INVALID_ARGUMENT",
-      `capabilities: the host's kernel does not know "${name}" in ${list}`,
+      `capabilities: "${name}" in ${list} is not the host's to give: its kernel or the daemon lacks it`,
     );
   }
-  return 1n << BigInt(number);
+  return mask;
 }
 
-function union(names: readonly string[], list: string, lastCapability: number): bigint {
-  return names.reduce((mask, name) => mask | maskOf(name, list, lastCapability), 0n);
+function union(names: readonly string[], list: string, host: CapabilityHost): bigint {
+  return names.reduce((mask, name) => mask | maskOf(name, list, host), 0n);
 }
 
 function isAll(name: string): boolean {
@@ -128,15 +137,15 @@ export function capabilitySets(
   security: Pick<ContainerSecurity, "addCapabilities" | "dropCapabilities" | "ambientCapabilities">,
   privileged: boolean,
   uid: number,
-  lastCapability: number,
+  host: CapabilityHost,
 ): CapabilitySets {
-  const all = allCapabilities(lastCapability);
-  const ambient = union(security.ambientCapabilities, "add_ambient", lastCapability);
+  const all = allCapabilities(host);
+  const ambient = union(security.ambientCapabilities, "add_ambient", host);
   let bounding = capabilityMask(DEFAULT_CAPABILITIES);
   if (security.dropCapabilities.some(isAll)) bounding = 0n;
-  bounding |= union(security.addCapabilities, "add", lastCapability);
+  bounding |= union(security.addCapabilities, "add", host);
   const singleDrops = security.dropCapabilities.filter((name) => !isAll(name));
-  bounding &= ~union(singleDrops, "drop", lastCapability);
+  bounding &= ~union(singleDrops, "drop", host);
   bounding = (privileged ? all : bounding | ambient) & all;
   const held = uid === 0 ? bounding : ambient;
   return { bounding, effective: held, permitted: held, inheritable: ambient, ambient };

@@ -8,7 +8,7 @@
 //   exec-template.ts         makeExecTemplate(input: ContainerPlanInput): ExecTemplate
 //   resolve-user.ts          resolveUser(input: UserInput): ResolvedUser
 //                            execUserInput(user: string, files): UserInput      ("user[:group]" of an exec)
-//   capabilities.ts          capabilitySets(security, privileged, uid, lastCapability): CapabilitySets
+//   capabilities.ts          capabilitySets(security, privileged, uid, host): CapabilitySets
 //   seccomp-choice.ts        seccompChoice(input: SeccompChoiceInput): SeccompChoice
 //   seccomp-default.ts       defaultSeccompRules(target: SeccompTarget): SeccompRules
 //   seccomp-localhost.ts     parseSeccompProfile(name, json, target: SeccompTarget): SeccompRules

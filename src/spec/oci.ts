@@ -64,7 +64,7 @@ export function toOciSpec(input: ContainerPlanInput, paths: NamespacePaths = {})
 function processOf(input: ContainerPlanInput): OciProcess {
   const { container, host, image, user } = input;
   const { security } = container;
-  const sets = capabilitySets(security, security.privileged, user.uid, host.lastCapability);
+  const sets = capabilitySets(security, security.privileged, user.uid, host);
   const profile = security.apparmor;
   const confined = !security.privileged && profile?.type === "Localhost";
   return {

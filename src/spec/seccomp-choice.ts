@@ -12,7 +12,7 @@ export function seccompChoice({ security, lastCapability }: SeccompChoiceInput):
   if (security.privileged || profile === undefined || profile.type === "Unconfined") {
     return { type: "unconfined" };
   }
-  const { bounding } = capabilitySets(security, false, 0, lastCapability);
+  const { bounding } = capabilitySets(security, false, 0, { lastCapability, capSysResource: true });
   if (profile.type === "RuntimeDefault") return { type: "default", capabilities: bounding };
   return { type: "localhost", name: profileName(profile.localhostRef), capabilities: bounding };
 }

@@ -82,7 +82,9 @@ describe("default filter", () => {
   });
 
   test("with CAP_SYS_ADMIN lets its calls through to the kernel", async () => {
-    const program = await kernel.compileSeccomp(defaultSeccompRules(target(allCapabilities(40))));
+    const program = await kernel.compileSeccomp(
+      defaultSeccompRules(target(allCapabilities({ lastCapability: 40, capSysResource: true }))),
+    );
     expect(tryCalls(program)).toMatchObject({
       mount: EFAULT,
       unshare: EINVAL,
@@ -94,7 +96,8 @@ describe("default filter", () => {
     });
   });
 
-  test.runIf(architecture === "x86_64")("covers 32-bit programs, and x32 does not pass it by", async () => {
+  test("covers 32-bit programs, and x32 does not pass it by", async (ctx) => {
+    ctx.skip(architecture !== "x86_64", "x32 and the 32-bit door of 64-bit programs are of x86_64");
     const program = await kernel.compileSeccomp(defaultSeccompRules(target(0n)));
     expect(tryCalls(program)).toMatchObject({ "x32-getpid": ENOSYS, "i386-getpid": 0, "i386-mount": EPERM });
   });

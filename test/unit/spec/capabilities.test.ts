@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { HostFacts } from "../../../src/kernel/kernel.ts";
 import {
   allCapabilities,
   capabilityList,
@@ -6,14 +7,16 @@ import {
   capabilitySets,
   DEFAULT_CAPABILITIES,
 } from "../../../src/spec/capabilities.ts";
+import { HOST } from "./fixture.ts";
 
+const OLD: HostFacts = { ...HOST, lastCapability: 37 };
 const DEFAULT = capabilityMask(DEFAULT_CAPABILITIES);
-const ALL = allCapabilities(40);
+const ALL = allCapabilities(HOST);
 const NET_ADMIN = capabilityMask(["NET_ADMIN"]);
 
 function bounding(add: string[], drop: string[], ambient: string[] = [], privileged = false): bigint {
   const security = { addCapabilities: add, dropCapabilities: drop, ambientCapabilities: ambient };
-  return capabilitySets(security, privileged, 0, 40).bounding;
+  return capabilitySets(security, privileged, 0, HOST).bounding;
 }
 
 describe("bounding set", () => {
@@ -46,7 +49,7 @@ describe("other sets", () => {
   const ambient = capabilityMask(["NET_BIND_SERVICE"]);
 
   test("root holds what the bounding set has", () => {
-    const sets = capabilitySets(security, false, 0, 40);
+    const sets = capabilitySets(security, false, 0, HOST);
     expect(sets).toEqual({
       bounding: DEFAULT | NET_ADMIN,
       effective: DEFAULT | NET_ADMIN,
@@ -57,7 +60,7 @@ describe("other sets", () => {
   });
 
   test("another user holds only what is ambient", () => {
-    const sets = capabilitySets(security, false, 1000, 40);
+    const sets = capabilitySets(security, false, 1000, HOST);
     expect(sets).toEqual({
       bounding: DEFAULT | NET_ADMIN,
       effective: ambient,
@@ -72,9 +75,18 @@ test("an unknown name is refused, and one that the kernel does not know as well"
   expect(() => bounding(["SYS_ADMN"], [])).toThrow('capabilities: unknown name "SYS_ADMN" in add');
   expect(() => bounding([], ["toString"])).toThrow('unknown name "toString" in drop');
   const security = { addCapabilities: ["BPF"], dropCapabilities: [], ambientCapabilities: [] };
-  expect(() => capabilitySets(security, false, 0, 37)).toThrow('kernel does not know "BPF"');
+  expect(() => capabilitySets(security, false, 0, OLD)).toThrow('"BPF" in add is not the host\'s to give');
   const drop = { addCapabilities: [], dropCapabilities: ["BPF"], ambientCapabilities: [] };
-  expect(capabilitySets(drop, false, 0, 37).bounding).toBe(DEFAULT);
+  expect(capabilitySets(drop, false, 0, OLD).bounding).toBe(DEFAULT);
+});
+
+test("a daemon without CAP_SYS_RESOURCE gives the others", () => {
+  const host = { ...HOST, capSysResource: false };
+  const none = { addCapabilities: [], dropCapabilities: [], ambientCapabilities: [] };
+  const resource = capabilityMask(["SYS_RESOURCE"]);
+  expect(capabilitySets(none, true, 0, host).bounding).toBe(ALL & ~resource);
+  const asked = { ...none, addCapabilities: ["SYS_RESOURCE"] };
+  expect(() => capabilitySets(asked, false, 0, host)).toThrow("is not the host's to give");
 });
 
 test("a mask as names", () => {
