@@ -2,7 +2,7 @@
 // the bundles. Does only what is missing; with nothing missing it takes well under a second. Runs on any
 // Node from 18 on; the project's own Node 24 comes through npm.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildCrictl } from "./build-crictl.mjs";
 import { hasGo } from "./lib/go.mjs";
@@ -70,6 +70,20 @@ async function setUpBundles() {
   markCurrent("bundles", stamp);
 }
 
+/** out/berth and out/berthd: the bundles on the project's own Node, wherever the project lies. */
+function writeLaunchers() {
+  for (const [name, bundle] of Object.entries({ berth: "berth.cjs", berthd: "berthd.mjs" })) {
+    const path = join(projectRoot, "out", name);
+    const lines = [
+      "#!/bin/sh",
+      'here=$(dirname "$(readlink -f "$0")")',
+      `exec "$here/../node_modules/.bin/node" "$here/${bundle}" "$@"`,
+    ];
+    const text = `${lines.join("\n")}\n`;
+    if (!existsSync(path)) writeFileSync(path, text, { mode: 0o755 });
+  }
+}
+
 /** The pinned Node must be there: without it everything would run on whatever Node started us. */
 async function checkNode() {
   const { stdout } = await run(projectNode(), ["--version"], { quiet: true });
@@ -96,6 +110,7 @@ export async function setup({ forTests = false } = {}) {
   await setUpNative();
   await checkNode();
   await setUpBundles();
+  writeLaunchers();
   if (forTests) await buildCrictl();
   return { setupMs: installed - started, buildMs: performance.now() - installed };
 }

@@ -10,6 +10,8 @@ import type { MadeImage } from "./layout.ts";
 export interface TestRegistry {
   /** "127.0.0.1:PORT". */
   readonly host: string;
+  /** Its storage; gone after stop(). */
+  readonly folder: string;
   /** Pushes under "<host>/<repository>:<tag>" and returns that reference. `target` is "repository:tag". */
   push(image: MadeImage, target: string): Promise<string>;
   stop(): Promise<void>;
@@ -100,5 +102,5 @@ export async function startRegistry(): Promise<TestRegistry> {
     await runToEnd("skopeo", [...options, `oci:${image.layout}`, `docker://${host}/${target}`]);
     return `${host}/${target}`;
   };
-  return { host, push, stop };
+  return { host, folder, push, stop };
 }

@@ -69,7 +69,7 @@ static int Spew(int count, char** words) {
   setvbuf(out, buffer, _IOFBF, sizeof buffer);
   char line[80];
   for (unsigned long long number = 0; left > 0; ++number) {
-    snprintf(line, sizeof line, "%012llu abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY\n", number);
+    snprintf(line, sizeof line, "%012llu abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX\n", number);
     const size_t length = left < 64 ? static_cast<size_t>(left) : 64;
     if (fwrite(line, 1, length, out) != length) return 1;
     left -= length;
