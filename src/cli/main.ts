@@ -3,7 +3,7 @@
 import { messageOf } from "../lib/errors.ts";
 import { version } from "../lib/version.ts";
 import { parseArguments } from "./arguments/options.ts";
-import { nearest } from "./arguments/suggest.ts";
+import { suggestion } from "./arguments/suggest.ts";
 import { Channel } from "./client/channel.ts";
 import type { Command, Context } from "./command.ts";
 import { CliError, UsageError } from "./errors.ts";
@@ -65,7 +65,7 @@ function say(text: string): number {
 }
 
 function unknownCommand(name: string): string {
-  const near = nearest(
+  const near = suggestion(
     name,
     COMMANDS.map((entry) => entry.name),
   );

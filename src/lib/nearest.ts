@@ -14,7 +14,7 @@ export function nearest(word: string, candidates: readonly string[]): string {
 }
 
 /** Levenshtein: insertions, deletions and replacements. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

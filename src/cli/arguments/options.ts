@@ -3,7 +3,7 @@
 // "--" ends the options, and for some commands the first plain argument does so too.
 
 import { UsageError } from "../errors.ts";
-import { nearest } from "./suggest.ts";
+import { suggestion } from "./suggest.ts";
 
 export interface OptionSpec {
   readonly name: string;
@@ -88,7 +88,7 @@ function takeLong(arg: string, rest: string[], options: OptionTable, parsed: Par
   const given = equals < 0 ? undefined : arg.slice(equals + 1);
   const spec = options.find((option) => option.name === name);
   if (spec === undefined) {
-    const near = nearest(
+    const near = suggestion(
       name,
       options.map((option) => option.name),
     );

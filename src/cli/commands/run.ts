@@ -153,6 +153,7 @@ async function makeAndRun(
     if (!wishes.detach) session = await attach(context, channel, containerId, wishes);
     checkpoint();
     await channel.unary(methods.startContainer, { containerId });
+    checkpoint();
   } catch (error) {
     session?.call.cancel();
     if (podId !== undefined) await discard(context, channel, podId);

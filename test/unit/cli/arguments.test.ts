@@ -6,7 +6,7 @@ import { readEnvironment, readPairs } from "../../../src/cli/arguments/environme
 import { type OptionTable, parseArguments } from "../../../src/cli/arguments/options.ts";
 import { readPort } from "../../../src/cli/arguments/ports.ts";
 import { readCpus, readSignal, readSince, readSize } from "../../../src/cli/arguments/quantities.ts";
-import { nearest } from "../../../src/cli/arguments/suggest.ts";
+import { suggestion } from "../../../src/cli/arguments/suggest.ts";
 import { readVolume } from "../../../src/cli/arguments/volumes.ts";
 
 const directory = mkdtempSync("/tmp/berth-cli-");
@@ -75,9 +75,9 @@ describe("options", () => {
 
 describe("suggestions", () => {
   it("finds the nearest word and no far one", () => {
-    expect(nearest("rnu", ["run", "rm", "pull"])).toBe("run");
-    expect(nearest("imagse", ["images", "inspect"])).toBe("images");
-    expect(nearest("zebra", ["run", "rm"])).toBeUndefined();
+    expect(suggestion("rnu", ["run", "rm", "pull"])).toBe("run");
+    expect(suggestion("imagse", ["images", "inspect"])).toBe("images");
+    expect(suggestion("zebra", ["run", "rm"])).toBeUndefined();
   });
 });
 

@@ -1,0 +1,210 @@
+import { appendFileSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { Channel } from "../../../src/cli/client/channel.ts";
+import * as methods from "../../../src/cli/client/methods.ts";
+import { opening } from "../../../src/cli/session.ts";
+import { containerStatus } from "../../../src/containers/container-status.ts";
+import { createContainer } from "../../../src/containers/create-container.ts";
+import { recordExit } from "../../../src/containers/record-exit.ts";
+import { startContainer } from "../../../src/containers/start-container.ts";
+import { serveEngine } from "../../../src/engine/serve.ts";
+import { makeImageDeps } from "../../../src/images/deps.ts";
+import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
+import type { RegistryClient } from "../../../src/registry/client.ts";
+import { startServer } from "../cli/server.ts";
+import { containerConfig, IMAGE_ID, makeWorld, podConfig, type World } from "../containers/world.ts";
+
+interface Engine {
+  readonly world: World;
+  readonly channel: Channel;
+}
+
+async function makeEngine(): Promise<Engine> {
+  const world = makeWorld();
+  const { store, kernel, paths, config, events } = world.deps;
+  // Nothing here reaches a registry.
+  const registry = {} as RegistryClient;
+  const images = makeImageDeps({ store, kernel, paths, config, registry, events });
+  const server = await startServer((grpc) => serveEngine(grpc, { ...images, ...world.deps }));
+  const channel = await Channel.open(server.socket);
+  onTestFinished(() => {
+    channel.destroy();
+    server.close();
+  });
+  return { world, channel };
+}
+
+/** A pod of `berth run` with its container, created and, unless told otherwise, started. */
+async function makeContainer({ world }: Engine, name: string, start = true) {
+  const labels = { "berth.name": name };
+  const podId = await runPodSandbox(world.deps, world.call, {
+    config: podConfig({
+      metadata: { name, uid: `uid-${name}`, namespace: "berth", attempt: 0 },
+      labels,
+      portMappings: [{ protocol: "TCP", containerPort: 80, hostPort: 8080, hostIp: "" }],
+    }),
+    handler: "",
+  });
+  const config = containerConfig({
+    labels,
+    metadata: { name, attempt: 0 },
+    args: ["--flag"],
+    stdin: true,
+    envs: [{ name: "WHO", value: Buffer.from("käthe").toString("latin1") }],
+  });
+  const id = await createContainer(world.deps, world.call, { podId, config });
+  if (start) await startContainer(world.deps, world.call, id);
+  return { podId, id };
+}
+
+const EXIT = { finishedAt: 1_700_000_000_000_000, exitCode: 3, signal: 0, oomKilled: false };
+
+describe("the engine's API", () => {
+  it("tells what the daemon is", async () => {
+    const engine = await makeEngine();
+    await makeContainer(engine, "web");
+    const info = await engine.channel.unary(methods.info, {});
+    expect(info).toMatchObject({
+      pid: process.pid,
+      kernelRelease: "6.12.0",
+      networkReady: true,
+      pods: 1,
+      containers: 1,
+      containersRunning: 1,
+      images: 1,
+    });
+    expect(info.version).toMatch(/^\d+\.\d+\.\d+/);
+  });
+
+  it("lists containers with what was executed, and ports while they run", async () => {
+    const engine = await makeEngine();
+    const { id, podId } = await makeContainer(engine, "web");
+    const list = async () => (await engine.channel.unary(methods.listContainers, {})).containers[0];
+    expect(await list()).toMatchObject({
+      id,
+      podId,
+      name: "web",
+      state: "running",
+      command: ["/probe", "--flag"],
+      podNamespace: "berth",
+      ips: ["10.88.0.2"],
+      ports: [{ protocol: "tcp", containerPort: 80, hostPort: 8080, hostIp: "" }],
+    });
+    await recordExit(engine.world.deps, id, EXIT);
+    expect(await list()).toMatchObject({ state: "exited", exitCode: 3, ports: [] });
+  });
+
+  it("lists images", async () => {
+    const { channel } = await makeEngine();
+    const { images } = await channel.unary(methods.listImages, {});
+    expect(images).toMatchObject([{ id: IMAGE_ID, size: 1n, createdMs: 0n }]);
+  });
+
+  it("resolves names and beginnings of ids", async () => {
+    const engine = await makeEngine();
+    const { id, podId } = await makeContainer(engine, "web");
+    for (const container of ["web", id, id.slice(0, 10)]) {
+      const found = await engine.channel.unary(methods.resolve, { container });
+      expect(found).toMatchObject({ containerId: id, podId, ownsPod: true, state: "running", stdin: true });
+    }
+    await expect(engine.channel.unary(methods.resolve, { container: "none" })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+      message: 'no such container: "none"; "berth ps -a" lists what there is',
+    });
+  });
+
+  it("inspects containers, pods and images", async () => {
+    const engine = await makeEngine();
+    const { id, podId } = await makeContainer(engine, "web");
+    const inspect = async (type: string, name: string) =>
+      JSON.parse((await engine.channel.unary(methods.inspect, { type, name })).json);
+    expect(await inspect("", "web")).toMatchObject({
+      Id: id,
+      Path: "/probe",
+      Args: ["--flag"],
+      State: { Status: "running", ExitCode: 0, FinishedAt: "0001-01-01T00:00:00Z" },
+      Config: { Env: ["WHO=käthe"] },
+      NetworkSettings: { IPAddress: "10.88.0.2" },
+      Pod: { Id: podId, Namespace: "berth" },
+    });
+    expect(await inspect("pod", "web")).toMatchObject({ Id: podId, State: "ready" });
+    expect(await inspect("", IMAGE_ID)).toMatchObject({ Id: IMAGE_ID, Architecture: "amd64" });
+    await expect(inspect("", "none")).rejects.toMatchObject({ code: "NOT_FOUND" });
+    await expect(inspect("constructor", "x")).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+
+  it("waits for the end", async () => {
+    const engine = await makeEngine();
+    const { id } = await makeContainer(engine, "web");
+    const waiting = engine.channel.unary(methods.wait, { containerId: id });
+    await engine.channel.unary(methods.info, {});
+    await recordExit(engine.world.deps, id, EXIT);
+    expect(await waiting).toMatchObject({ exit: { exitCode: 3 }, finishedAt: BigInt(EXIT.finishedAt) });
+  });
+
+  it("signals running containers only", async () => {
+    const engine = await makeEngine();
+    const { id } = await makeContainer(engine, "web");
+    const signal = (number: number) =>
+      engine.channel.unary(methods.signalContainer, { containerId: id, signal: number });
+    const sent: number[] = [];
+    engine.world.kernel.onSignal = (_, number) => sent.push(number);
+    await signal(1);
+    expect(sent).toEqual([1]);
+    await expect(signal(0)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await recordExit(engine.world.deps, id, EXIT);
+    await expect(signal(1)).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
+  });
+
+  it("attaches to a container that is not started yet", async () => {
+    const engine = await makeEngine();
+    const { id, podId } = await makeContainer(engine, "web", false);
+    const call = engine.channel.call(methods.attach);
+    call.write(opening({ containerId: id, stdin: true, size: { rows: 1, columns: 2 } }));
+    const answers = call.responses();
+    expect((await answers.next()).value?.attached).toBe(true);
+    const session = engine.world.driver.monitors.get(podId)?.sessions[0];
+    session?.onStdout?.(Buffer.from("first words"));
+    session?.end({ exitCode: 0, signal: 0 });
+    expect((await answers.next()).value?.stdout.toString()).toBe("first words");
+    expect((await answers.next()).value?.exit).toEqual({ exitCode: 0, signal: 0 });
+  });
+
+  it("runs commands, and refuses them where nothing runs", async () => {
+    const engine = await makeEngine();
+    const { id, podId } = await makeContainer(engine, "web");
+    const exec = () => {
+      const call = engine.channel.call(methods.exec);
+      const flags = { tty: false, stdin: false, privileged: false, size: undefined };
+      call.write(
+        opening({ containerId: id, argv: ["id"], env: ["A=ü"], user: "", workingDir: "", ...flags }),
+      );
+      return call.responses();
+    };
+    const answers = exec();
+    expect((await answers.next()).value?.started).toEqual({ pid: 4000 });
+    engine.world.driver.monitors.get(podId)?.sessions[0]?.end({ exitCode: 130, signal: 2 });
+    expect((await answers.next()).value?.exit).toEqual({ exitCode: 130, signal: 2 });
+    await recordExit(engine.world.deps, id, EXIT);
+    await expect(exec().next()).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
+  });
+
+  it("follows a log until the container ends", async () => {
+    const engine = await makeEngine();
+    const { id } = await makeContainer(engine, "web");
+    const { logPath } = containerStatus(engine.world.deps, id);
+    mkdirSync(dirname(logPath), { recursive: true });
+    appendFileSync(logPath, "2026-01-02T03:04:05Z stdout F one\n");
+    const request = { containerId: id, follow: true, tail: undefined, sinceNs: 0n };
+    const texts: string[] = [];
+    for await (const { records } of engine.channel.stream(methods.logs, request)) {
+      texts.push(...records.map(({ content }) => content.toString()));
+      if (texts.length === 1) {
+        appendFileSync(logPath, "2026-01-02T03:04:06Z stderr F two\n");
+        await recordExit(engine.world.deps, id, EXIT);
+      }
+    }
+    expect(texts).toEqual(["one\n", "two\n"]);
+  });
+});
