@@ -95,7 +95,7 @@ export function parseFlags(argv: readonly string[]): Flags {
     const { "log-level": logLevel, "log-file": logFile, ...rest } = values;
     return { ...rest, logLevel, logFile };
   } catch (error) {
-    throw new BerthError("INVALID_ARGUMENT", `berthd: ${messageOf(error)}`, { cause: error });
+    throw new BerthError("INVALID_ARGUMENT", `${messageOf(error)}; see berthd --help`, { cause: error });
   }
 }
 

@@ -14,7 +14,7 @@ import { makeImageDeps } from "./images/deps.ts";
 import { sweepImages } from "./images/sweep-images.ts";
 import { loadKernel } from "./kernel/binding.ts";
 import { backgroundCall, type Logger } from "./lib/call.ts";
-import { messageOf } from "./lib/errors.ts";
+import { BerthError, messageOf } from "./lib/errors.ts";
 import { EventHub } from "./lib/event-hub.ts";
 import { version } from "./lib/version.ts";
 import { makeMonitorDriver } from "./monitor/connect.ts";
@@ -81,7 +81,8 @@ function makeLog(config: BerthConfig, logFile: string | undefined): Logger {
 }
 
 function die(log: Logger, what: string, error: unknown): never {
-  const stack = error instanceof Error ? error.stack : undefined;
+  // What berth itself refuses says all in its message.
+  const stack = error instanceof Error && !(error instanceof BerthError) ? error.stack : undefined;
   log.error({ error: messageOf(error), stack }, what);
   process.exit(1);
 }
@@ -99,7 +100,7 @@ async function makeDirectories(paths: Paths): Promise<void> {
     paths.staging,
     paths.rootAttach,
     join(paths.state, "pods"),
-    dirname(paths.monitorSocket("")),
+    dirname(paths.monitorSocket("0")),
   ];
   for (const path of inner) await mkdir(path, { recursive: true, mode: 0o700 });
 }
@@ -172,4 +173,7 @@ async function endServer(server: Server): Promise<void> {
   });
 }
 
-await main();
+await main().catch((error: unknown) => {
+  process.stderr.write(`berthd: ${messageOf(error)}\n`);
+  process.exit(1);
+});

@@ -4,7 +4,7 @@ import { applyLimits } from "../cgroups/apply-limits.ts";
 import { resolveImage } from "../images/resolve-image.ts";
 import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
-import { BerthError, messageOf } from "../lib/errors.ts";
+import { BerthError, KernelError, messageOf, wrapError } from "../lib/errors.ts";
 import { newId } from "../lib/new-id.ts";
 import { outlive } from "../lib/outlive.ts";
 import type { Steps } from "../lib/undo.ts";
@@ -86,6 +86,10 @@ async function create(
   deps.making.add(id);
   try {
     return await make(deps, call, { id, pod, image, config });
+  } catch (error) {
+    // What berth itself refuses says what was being done; a system call that failed does not.
+    if (error instanceof BerthError && !(error instanceof KernelError)) throw error;
+    throw wrapError(doing, error);
   } finally {
     deps.making.delete(id);
   }

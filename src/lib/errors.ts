@@ -63,8 +63,15 @@ function codeOfErrno(errno: string): ErrorCode {
 
 /** Wraps `cause` with what was being done; keeps the code of a BerthError. */
 export function wrapError(doing: string, cause: unknown, code?: ErrorCode): BerthError {
-  const inner = cause instanceof BerthError ? cause.code : "INTERNAL";
+  const inner =
+    cause instanceof BerthError ? cause.code : isDiskFull(cause) ? "RESOURCE_EXHAUSTED" : "INTERNAL";
   return new BerthError(code ?? inner, `${doing}: ${messageOf(cause)}`, { cause });
+}
+
+/** Of Node's file system, or of SQLite. */
+function isDiskFull(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL";
 }
 
 export function messageOf(error: unknown): string {

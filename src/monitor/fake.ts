@@ -44,20 +44,31 @@ export class FakeSession implements StreamSession {
   }
 }
 
+export interface FakeMonitorParts {
+  /** By method name: thrown instead of acting. */
+  readonly failures: Map<string, Error>;
+  readonly spawn: () => ProcessRef;
+  /** The monitor's containers: they outlive every connection. */
+  readonly known: Map<ContainerId, MonitoredContainer>;
+}
+
 export class FakeMonitor implements Monitor {
   readonly podId: PodId;
   readonly events: MonitorEvents;
   readonly calls: { readonly name: string; readonly args: readonly unknown[] }[] = [];
   readonly sessions: FakeSession[] = [];
-  containers: readonly MonitoredContainer[] = [];
+  readonly containers: readonly MonitoredContainer[];
   readonly #spawn: () => ProcessRef;
   readonly #failures: Map<string, Error>;
+  readonly #known: Map<ContainerId, MonitoredContainer>;
 
-  constructor(podId: PodId, events: MonitorEvents, failures: Map<string, Error>, spawn: () => ProcessRef) {
+  constructor(podId: PodId, events: MonitorEvents, parts: FakeMonitorParts) {
     this.podId = podId;
     this.events = events;
-    this.#failures = failures;
-    this.#spawn = spawn;
+    this.containers = [...parts.known.values()];
+    this.#failures = parts.failures;
+    this.#spawn = parts.spawn;
+    this.#known = parts.known;
   }
 
   #record(name: string, ...args: unknown[]): void {
@@ -68,16 +79,22 @@ export class FakeMonitor implements Monitor {
 
   async prepare(request: PrepareRequest): Promise<ProcessRef> {
     this.#record("prepare", request);
-    return this.#spawn();
+    const process = this.#spawn();
+    const { id } = request;
+    this.#known.set(id, { id, state: "prepared", process, startedAt: null, exit: null });
+    return process;
   }
 
   async start(id: ContainerId): Promise<{ startedAt: number }> {
     this.#record("start", id);
+    const known = this.#known.get(id);
+    if (known !== undefined) this.#known.set(id, { ...known, state: "running", startedAt: 42 });
     return { startedAt: 42 };
   }
 
   async forget(id: ContainerId): Promise<void> {
     this.#record("forget", id);
+    this.#known.delete(id);
   }
 
   exec(request: ExecRequest): StreamSession {
@@ -118,8 +135,8 @@ export class FakeMonitorDriver implements MonitorDriver {
   readonly records = new Map<ContainerId, ExitFacts>();
   /** By method name of driver and monitors: thrown instead of acting. */
   readonly failures = new Map<string, Error>();
-  /** What the next connections' hello lists. */
-  hello: readonly MonitoredContainer[] = [];
+  /** Containers of all monitors; what the next connections' hello lists. */
+  readonly known = new Map<PodId, Map<ContainerId, MonitoredContainer>>();
   readonly #spawn: () => ProcessRef;
 
   constructor(spawn: () => ProcessRef) {
@@ -129,10 +146,20 @@ export class FakeMonitorDriver implements MonitorDriver {
   async connect(podId: PodId, _socketPath: string, events: MonitorEvents): Promise<Monitor> {
     const failure = this.failures.get("connect");
     if (failure !== undefined) throw failure;
-    const monitor = new FakeMonitor(podId, events, this.failures, this.#spawn);
-    monitor.containers = this.hello;
+    const known = this.known.get(podId) ?? new Map<ContainerId, MonitoredContainer>();
+    this.known.set(podId, known);
+    const monitor = new FakeMonitor(podId, events, { failures: this.failures, spawn: this.#spawn, known });
     this.monitors.set(podId, monitor);
     return monitor;
+  }
+
+  /** The container's process ended: recorded, and told to who is connected. */
+  exit(podId: PodId, id: ContainerId, exit: ExitFacts): void {
+    const known = this.known.get(podId)?.get(id);
+    if (known === undefined || known.state === "exited") return;
+    this.known.get(podId)?.set(id, { ...known, state: "exited", exit });
+    this.records.set(id, exit);
+    this.monitors.get(podId)?.events.onExit(id, exit);
   }
 
   async readExitRecord(_stateDir: string, id: ContainerId): Promise<ExitFacts | null> {

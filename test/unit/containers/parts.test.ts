@@ -17,7 +17,11 @@ describe("prepareContainer", () => {
   const events = { onExit() {}, onLost() {} };
 
   function setUp(source: string, hostPath: string) {
-    const monitor = new FakeMonitor("p", events, new Map(), () => ({ pid: 5, startTime: 6 }));
+    const monitor = new FakeMonitor("p", events, {
+      failures: new Map(),
+      spawn: () => ({ pid: 5, startTime: 6 }),
+      known: new Map(),
+    });
     const plan: Plan = {
       cloneFlags: 0,
       pidNamespace: "own",

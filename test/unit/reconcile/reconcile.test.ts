@@ -36,15 +36,12 @@ async function withContainer(world: World, annotations: Record<string, string> =
   const podId = await runPodSandbox(world.deps, world.call, request);
   const id = await createContainer(world.deps, world.call, { podId, config: containerConfig() });
   await startContainer(world.deps, world.call, id);
-  const { process } = containerStatus(world.deps, id);
-  if (process === null) throw new Error("no process");
-  return { podId, id, process };
+  return { podId, id };
 }
 
 test("a running pod is connected to again and goes on", async () => {
   const world = makeWorld();
-  const { podId, id, process } = await withContainer(world);
-  world.driver.hello = [{ id, state: "running", process, startedAt: 42, exit: null }];
+  const { podId, id } = await withContainer(world);
   const deps = restarted(world);
   await recover(world, deps);
   expect(deps.monitors.get(podId)).toBeDefined();
@@ -54,9 +51,10 @@ test("a running pod is connected to again and goes on", async () => {
 
 test("an exit while away is recorded before the first answer", async () => {
   const world = makeWorld();
-  const { id, process } = await withContainer(world);
+  const { podId, id } = await withContainer(world);
   const exit = { finishedAt: 50, exitCode: 3, signal: 0, oomKilled: false };
-  world.driver.hello = [{ id, state: "exited", process, startedAt: 42, exit }];
+  world.driver.monitors.clear();
+  world.driver.exit(podId, id, exit);
   const deps = restarted(world);
   await recover(world, deps);
   expect(containerStatus(deps, id)).toMatchObject({ exitCode: 3, reason: "Error" });
