@@ -1,7 +1,6 @@
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Call } from "../lib/call.ts";
-import { errnoOf } from "../lib/errors.ts";
 import { durably } from "../store/durable.ts";
 import { deleteImage, imagesOfLayer } from "../store/images.ts";
 import { deleteLayer, listLayers, unreferencedLayers } from "../store/layers.ts";
@@ -16,8 +15,9 @@ export interface SweepReport {
 }
 
 /**
- * Makes rows and directories agree at start-up, before the first pull: empties staging, drops images that
- * miss a layer, forgets layers that no image names, and removes layer directories without a row.
+ * Makes rows and directories agree at start-up, before the first pull: makes the directories of images (the
+ * kubelet asks for the mount point before anything is pulled), empties staging, drops images that miss a
+ * layer, forgets layers that no image names, and removes layer directories without a row.
  */
 export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepReport> {
   let removed = 0;
@@ -25,9 +25,12 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
     await deps.kernel.removeTree(path);
     removed++;
   };
-  for (const name of await namesIn(deps.paths.staging)) await remove(join(deps.paths.staging, name));
+  const { staging } = deps.paths;
   const layersDirectory = dirname(deps.paths.layer(0));
-  const present = new Set(await namesIn(layersDirectory));
+  for (const directory of [staging, layersDirectory])
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(staging)) await remove(join(staging, name));
+  const present = new Set(await readdir(layersDirectory));
   const dropped = durably(deps.store, () => {
     const incomplete = dropIncomplete(deps, call, present);
     for (const layer of unreferencedLayers(deps.store)) deleteLayer(deps.store, layer.number);
@@ -55,13 +58,4 @@ function dropIncomplete(deps: ImageDeps, call: Call, present: ReadonlySet<string
     deleteLayer(deps.store, layer.number);
   }
   return [...dropped];
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }

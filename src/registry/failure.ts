@@ -25,9 +25,9 @@ export function badContent(message: string): RegistryFailure {
   return new RegistryFailure("DATA_LOSS", message);
 }
 
-/** Nothing is gained by asking again at once: nobody listens there, or the name or certificate is wrong. */
+/** Nothing is gained by asking again at once: nobody is there, or the name or certificate is wrong. */
 const lasting = [
-  /^(?:ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES|EPROTO)$/,
+  /^(?:UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES|EPROTO)$/,
   /^(?:CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|HOSTNAME_MISMATCH)/,
 ];
 

@@ -84,6 +84,24 @@ describe("pullImage", () => {
     ]);
   });
 
+  it("takes Docker's schema 2 as well", async () => {
+    const config = (made: { config: object }) => ({ ...made.config, mediaType: mediaTypes.dockerConfig });
+    const { manifest } = makeImage(registry, "a/b", "part", ["one"]);
+    const layers = manifest.layers.map((layer) => ({
+      ...layer,
+      mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    }));
+    const type = mediaTypes.dockerManifest;
+    const docker = { schemaVersion: 2, mediaType: type, config: config(manifest), layers };
+    const { digest, bytes } = registry.addManifest("a/b", "part", docker, type);
+    const platform = { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64" };
+    const manifests = [{ mediaType: type, digest, size: bytes.length, platform }];
+    const list = { schemaVersion: 2, mediaType: mediaTypes.dockerList, manifests };
+    registry.addManifest("a/b", "v1", list, mediaTypes.dockerList);
+    await pull("reg.test/a/b:v1");
+    expect(listImages(bench.deps)).toMatchObject([{ manifestDigest: digest, layers: { length: 1 } }]);
+  });
+
   it("fetches nothing that is there already", async () => {
     makeImage(registry, "a/b", "v1", ["one", "two"]);
     makeImage(registry, "a/c", "v1", ["one", "two", "three"]);

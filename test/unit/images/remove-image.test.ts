@@ -33,11 +33,12 @@ const remove = (reference: string) => removeImage(bench.deps, makeCall(), refere
 function addContainer(id: string, imageId: string, mounts: object[] = []) {
   const { store } = bench.deps;
   store.exec(`INSERT OR IGNORE INTO pods (id, name, namespace, uid, attempt, handler, config, created_at,
-    netns_path, network, cgroup_path, boot_id) VALUES ('p', 'n', 'ns', 'u', 0, '', '{}', 1, '', '{}', '', '')`);
-  store
-    .prepare(`INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at, user,
-      cgroup_path, log_path, stop_signal, exec_template) VALUES (?, 'p', ?, 0, ?, ?, '', 1, '{}', '', '', 15, '{}')`)
-    .run(id, id, JSON.stringify({ mounts }), imageId);
+    netns_path, network, cgroup_path, boot_id)
+    VALUES ('p', 'n', 'ns', 'u', 0, '', '{}', 1, '', '{}', '', '')`);
+  const sql = `INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at,
+    user, cgroup_path, log_path, stop_signal, exec_template)
+    VALUES (?, 'p', ?, 0, ?, ?, '', 1, '{}', '', '', 15, '{}')`;
+  store.prepare(sql).run(id, id, JSON.stringify({ mounts }), imageId);
 }
 
 describe("resolveImage", () => {

@@ -1,4 +1,4 @@
-// A process that pulls an image and kills itself at a step: `pull-and-die.ts ROOT REFERENCE STEP before|after`.
+// A process that pulls an image and kills itself at a step. Arguments: ROOT REFERENCE STEP before|after.
 
 import { pullImage } from "../../../../src/images/pull-image.ts";
 import { backgroundCall, silentLogger } from "../../../../src/lib/call.ts";

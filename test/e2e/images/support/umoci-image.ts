@@ -7,20 +7,24 @@ import { join } from "node:path";
 import { gunzipSync, zstdCompressSync } from "node:zlib";
 import type { Descriptor, ImageIndex, ImageManifest } from "../../../../src/types/oci-image.ts";
 
-/** A layout directory below `folder` with one image "t" of three layers: files, removals, a replaced directory. */
+/** A layout below `folder` with one image "t" of three layers: files, removals, replaced things. */
 export function makeUmociImage(folder: string): string {
   const layout = join(folder, "layout");
   const bundle = join(folder, "bundle");
   run("umoci", "init", "--layout", layout);
   run("umoci", "new", "--image", `${layout}:t`);
   const layers = [
-    `mkdir -p etc bin usr/share/doc var/lib/app var/lib/empty; echo one > etc/one; echo two > etc/two; ln etc/one etc/hard
+    `mkdir -p etc bin usr/share/doc var/lib/app var/lib/empty
+     echo one > etc/one; echo two > etc/two; ln etc/one etc/hard
      ln -s ../etc/one bin/link; ln -s /absolute/target usr/absolute; mkfifo var/fifo
-     head -c 3000000 /dev/urandom | base64 > usr/share/big; chmod 4755 usr/share/big; chown 1000:2000 etc/two
+     head -c 3000000 /dev/urandom | base64 > usr/share/big
+     chmod 4755 usr/share/big; chown 1000:2000 etc/two
      mkdir -m 1777 tmp; echo doc > usr/share/doc/a; echo doc > usr/share/doc/b; touch -d @1000000000 etc/one
      setfattr -n user.colour -v blue etc/two; printf x > 'var/lib/app/a name with spaces'`,
-    `rm etc/two; rm -r usr/share/doc; mkdir usr/share/doc; echo new > usr/share/doc/c; rm bin/link; echo b > bin/link`,
-    `rm -r var/lib/app; rmdir var/lib/empty; echo file > var/lib/empty; mkdir deep; cd deep
+    `rm etc/two; rm -r usr/share/doc; mkdir usr/share/doc; echo new > usr/share/doc/c
+     rm bin/link; echo b > bin/link`,
+    `rm -r var/lib/app; rmdir var/lib/empty; echo file > var/lib/empty
+     mkdir deep; cd deep
      for n in 1 2 3 4 5 6 7 8 9; do mkdir -p a/b/c; cd a/b/c; echo $n > f; done`,
   ];
   for (const script of layers) {
@@ -72,7 +76,7 @@ export function packLayout(layout: string, archive: string): void {
   run("tar", "-cf", archive, "-C", layout, ".");
 }
 
-/** Every entry with its metadata and content, one line each. Times of directories are left out: merging changes them. */
+/** Every entry with its metadata and content. Times of directories are left out: merging changes them. */
 export function describeTree(directory: string): string {
   const script = [
     'cd "$1"',
