@@ -33,7 +33,10 @@ await build({
   format: "esm",
   // Bundled CommonJS packages ask for Node's own modules with require.
   banner: {
-    js: 'import { createRequire as berthRequire } from "node:module"; const require = berthRequire(import.meta.url);',
+    js: [
+      'import { createRequire as berthRequire } from "node:module";',
+      "const require = berthRequire(import.meta.url);",
+    ].join("\n"),
   },
 });
 console.log("bundled out/berthd.mjs");
