@@ -1,5 +1,6 @@
 import { messageOf } from "../lib/errors.ts";
 import { type Context, print } from "./command.ts";
+import { complain } from "./complain.ts";
 
 /**
  * Does something to each of several objects, one after the other; prints the name of each that went well
@@ -17,7 +18,7 @@ export async function eachOf(
       if (line !== null) await print(context, `${line}\n`);
     } catch (error) {
       failed++;
-      context.stderr.write(`berth: ${messageOf(error)}\n`);
+      complain(context.stderr, messageOf(error));
     }
   }
   return failed > 0 ? 1 : 0;

@@ -6,6 +6,7 @@ import { parseArguments } from "./arguments/options.ts";
 import { suggestion } from "./arguments/suggest.ts";
 import { Channel } from "./client/channel.ts";
 import type { Command, Context } from "./command.ts";
+import { complain } from "./complain.ts";
 import { CliError, UsageError } from "./errors.ts";
 import { commandHelp, GLOBAL_OPTIONS, overview, withHelp } from "./help.ts";
 import { COMMANDS, findCommand, type Registered } from "./registry.ts";
@@ -101,10 +102,10 @@ function makeContext(socket: string): Context {
 
 function report(error: unknown, asked: string): number {
   if (!(error instanceof CliError)) {
-    process.stderr.write(`berth: ${messageOf(error)}\n`);
+    complain(process.stderr, messageOf(error));
     return 1;
   }
-  if (error.message !== "") process.stderr.write(`berth: ${error.message}\n`);
+  if (error.message !== "") complain(process.stderr, error.message);
   if (error instanceof UsageError) process.stderr.write(`See "${asked} --help".\n`);
   return error.exitCode;
 }

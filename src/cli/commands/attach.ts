@@ -3,6 +3,7 @@ import type { Parsed } from "../arguments/options.ts";
 import * as methods from "../client/methods.ts";
 import { find } from "../client/objects.ts";
 import type { Command, Context } from "../command.ts";
+import { complain } from "../complain.ts";
 import { CliError } from "../errors.ts";
 import { opening, runSession } from "../session.ts";
 import { forwardSignals } from "../signals.ts";
@@ -31,7 +32,7 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
   call.write(opening({ containerId, stdin, size: tty ? terminalSize(context.stdout) : undefined }));
   const proxy = !["false", "0"].includes(parsed.text("sig-proxy") ?? "true");
   const stop = proxy
-    ? forwardSignals(channel, containerId, (text) => context.stderr.write(`berth: ${text}\n`))
+    ? forwardSignals(channel, containerId, (text) => complain(context.stderr, text))
     : () => {};
   try {
     const outcome = await runSession(context, call, call.responses(), { tty, stdin, detachKeys });

@@ -2,6 +2,7 @@ import { messageOf } from "../../lib/errors.ts";
 import type { Parsed } from "../arguments/options.ts";
 import * as methods from "../client/methods.ts";
 import { type Command, type Context, print } from "../command.ts";
+import { complain } from "../complain.ts";
 
 export const command: Command = {
   usage: "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -27,7 +28,7 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
       found.push(JSON.parse((await channel.unary(methods.inspect, { type, name })).json));
     } catch (error) {
       failed++;
-      context.stderr.write(`berth: ${messageOf(error)}\n`);
+      complain(context.stderr, messageOf(error));
     }
   }
   await print(context, `${JSON.stringify(found, null, 4)}\n`);

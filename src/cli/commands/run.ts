@@ -10,6 +10,7 @@ import * as methods from "../client/methods.ts";
 import { removePod } from "../client/objects.ts";
 import { RpcError } from "../client/rpc-error.ts";
 import { type Command, type Context, print } from "../command.ts";
+import { complain } from "../complain.ts";
 import { CliError, UsageError } from "../errors.ts";
 import { shortId } from "../format/references.ts";
 import { inventName } from "../names.ts";
@@ -173,7 +174,7 @@ async function discard(context: Context, channel: Channel, podId: string): Promi
   try {
     await removePod(channel, podId);
   } catch (error) {
-    context.stderr.write(`berth: remove the pod of the failed container: ${messageOf(error)}\n`);
+    complain(context.stderr, `remove the pod of the failed container: ${messageOf(error)}`);
   }
 }
 
@@ -205,7 +206,7 @@ async function foreground(
   wishes: Wishes,
 ): Promise<number> {
   const stop = wishes.proxySignals
-    ? forwardSignals(channel, made.containerId, (text) => context.stderr.write(`berth: ${text}\n`))
+    ? forwardSignals(channel, made.containerId, (text) => complain(context.stderr, text))
     : () => {};
   try {
     const outcome = await runSession(context, call, answers, wishes);
@@ -236,7 +237,5 @@ async function awaitRemoval(context: Context, channel: Channel, containerId: str
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   const id = shortId(containerId);
-  context.stderr.write(
-    `berth: container ${id} is still being removed; "berth ps -a" shows whether it is gone\n`,
-  );
+  complain(context.stderr, `container ${id} is still being removed; "berth ps -a" shows whether it is gone`);
 }

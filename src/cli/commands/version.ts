@@ -3,6 +3,7 @@ import { version } from "../../lib/version.ts";
 import type { Parsed } from "../arguments/options.ts";
 import * as methods from "../client/methods.ts";
 import { type Command, type Context, print } from "../command.ts";
+import { complain } from "../complain.ts";
 
 export const command: Command = {
   usage: "[OPTIONS]",
@@ -36,7 +37,7 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
     await print(context, block("Client", client) + (server === null ? "" : `\n${block("Server", server)}`));
   }
   if (server !== null) return 0;
-  context.stderr.write(`berth: ${failure}\n`);
+  complain(context.stderr, failure);
   return 1;
 }
 
