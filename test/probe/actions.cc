@@ -33,6 +33,12 @@ static int SignalSelf(int count, char** words) {
   return 70;
 }
 
+/** In a set-user-ID image: what no_new_privs keeps from happening. */
+static int EffectiveUid(int, char**) {
+  printf("Effective uid: %u\n", geteuid());
+  return 0;
+}
+
 static void OnTerm(int) {
   static const char kText[] = "term\n";
   if (write(STDOUT_FILENO, kText, sizeof kText - 1) < 0) _exit(1);
@@ -192,6 +198,7 @@ static const Action kActions[] = {
     {"signal", "signal N               end by that signal", SignalSelf},
     {"sleep", "sleep [SECONDS]        until then or for ever; SIGTERM prints \"term\" and ends it", Sleep},
     {"stubborn", "stubborn [SECONDS]     the same, deaf to SIGTERM and SIGINT", SleepStubbornly},
+    {"effective-uid", "effective-uid          \"Effective uid: N\"", EffectiveUid},
     {"spew", "spew BYTES [stderr]    numbered lines of 64 bytes", Spew},
     {"fork-bomb-lite", "fork-bomb-lite [N] [stay]  double-forked children for PID 1 to reap", MakeOrphans},
     {"try-syscall", "try-syscall NAME...|all  which errno each gives", TrySyscalls},
