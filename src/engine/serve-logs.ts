@@ -1,6 +1,7 @@
 // The Logs call: finds the container's log file, and knows when a follower has seen all of it.
 
 import { type FSWatcher, watch } from "node:fs";
+import { access } from "node:fs/promises";
 import { dirname } from "node:path";
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
 import { containerStatus } from "../containers/container-status.ts";
@@ -39,6 +40,14 @@ export async function serveLogs(
     waitContainer(deps, waiting, container.id).then(done, done);
   }
   try {
+    // A container that never ran has written nothing, and may have no file yet.
+    const isThere = () =>
+      access(container.logPath).then(
+        () => true,
+        () => false,
+      );
+    while (request.follow && !ended && !call.signal.aborted && !(await isThere())) await bell.wait();
+    if (containerStatus(deps, container.id).startedAt === null && !(await isThere())) return;
     const reader = readLogs(container.logPath, {
       follow: request.follow,
       tail: request.tail,

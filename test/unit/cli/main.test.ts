@@ -24,7 +24,7 @@ describe("berth", () => {
 
   it.each([
     [["runn"], 1, 'berth: "runn" is no berth command; did you mean "run"?\nSee "berth --help".\n'],
-    [["run", "--nope", "x"], 125, 'berth: unknown flag: --nope\nSee "berth run --help".\n'],
+    [["run", "--zzzzzz", "x"], 125, 'berth: unknown flag: --zzzzzz\nSee "berth run --help".\n'],
     [["stop"], 1, '"berth stop" needs at least 1 argument; usage: berth stop'],
     [["ps", "x"], 1, '"berth ps" takes no arguments'],
     [["-H", "tcp://1.2.3.4", "ps"], 125, "berthd listens on a unix socket only"],

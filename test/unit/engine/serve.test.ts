@@ -190,6 +190,19 @@ describe("the engine's API", () => {
     await expect(exec().next()).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
   });
 
+  it("finds no log of a container that never ran, which is no error", async () => {
+    const engine = await makeEngine();
+    const { id } = await makeContainer(engine, "web", false);
+    const read = async (containerId: string) => {
+      const request = { containerId, follow: false, tail: undefined, sinceNs: 0n };
+      for await (const _ of engine.channel.stream(methods.logs, request)) expect.unreachable();
+    };
+    await read(id);
+    await startContainer(engine.world.deps, engine.world.call, id);
+    await expect(read(id)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    await expect(read("none")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
   it("follows a log until the container ends", async () => {
     const engine = await makeEngine();
     const { id } = await makeContainer(engine, "web");
