@@ -64,8 +64,8 @@ function printSkipped(skipped) {
 async function main() {
   const { tiers, options } = parse(process.argv.slice(2));
   const isRoot = process.getuid() === 0;
-  const needsHost = isRoot && tiers.some((tier) => ROOT_TIERS.includes(tier));
-  await setup({ forTests: needsHost });
+  const usesHost = tiers.some((tier) => ROOT_TIERS.includes(tier));
+  await setup({ forTests: isRoot && usesHost, modulesOnly: !usesHost });
   const total = { passed: 0, failed: [], skipped: [] };
   for (const tier of tiers) {
     const skip = !isRoot && ROOT_TIERS.includes(tier);
