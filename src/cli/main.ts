@@ -4,7 +4,7 @@ import { messageOf } from "../lib/errors.ts";
 import { version } from "../lib/version.ts";
 import { parseArguments } from "./arguments/options.ts";
 import { suggestion } from "./arguments/suggest.ts";
-import { Channel } from "./client/channel.ts";
+import type { Channel } from "./client/channel.ts";
 import type { Command, Context } from "./command.ts";
 import { complain } from "./complain.ts";
 import { CliError, UsageError } from "./errors.ts";
@@ -94,7 +94,8 @@ function makeContext(socket: string): Context {
     stdout: process.stdout,
     stderr: process.stderr,
     channel: () => {
-      connecting ??= Channel.open(socket);
+      // HTTP/2 takes longer to load than everything else here: help texts do without.
+      connecting ??= import("./client/channel.ts").then(({ Channel }) => Channel.open(socket));
       return connecting;
     },
   };
