@@ -25,22 +25,24 @@ export function badContent(message: string): RegistryFailure {
   return new RegistryFailure("DATA_LOSS", message);
 }
 
-/** Nothing is gained by asking again at once: nobody is there, or the name or certificate is wrong. */
-const lasting = [
-  /^(?:UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES|EPROTO)$/,
-  /^(?:CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|HOSTNAME_MISMATCH)/,
-];
+/** Nothing is gained by asking again at once: nobody is there, or the name is wrong. */
+const nobodyThere = /^(?:UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES)$/;
+const untrusted = /^(?:CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/;
 
 /** Turns what the HTTP client threw into a failure that names the registry. */
 export function networkFailure(doing: string, where: URL, error: unknown): BerthError {
   if (error instanceof BerthError) return error;
-  const code = (error as { code?: unknown } | null)?.code;
-  const retryable = !(typeof code === "string" && lasting.some((pattern) => pattern.test(code)));
-  const text = printable(messageOf(error)) || String(code ?? "no reason given");
+  const thrown = (error as { code?: unknown } | null)?.code;
+  const code = typeof thrown === "string" ? thrown : "";
+  // Node ends some messages with advice on its own options.
+  const text = printable(messageOf(error)).split("; ", 1)[0] || code || "no reason given";
+  const advice = untrusted.test(code)
+    ? "add its certificate authority to those that this host trusts"
+    : "check the network and the address";
   return new RegistryFailure(
     "UNAVAILABLE",
-    `RegistryUnavailable: ${doing} at "${where.origin}": ${text}; check the network and the address`,
-    { cause: error, retryable },
+    `RegistryUnavailable: ${doing} at "${where.origin}": ${text}; ${advice}`,
+    { cause: error, retryable: !nobodyThere.test(code) && !untrusted.test(code) },
   );
 }
 

@@ -1,6 +1,6 @@
 // Pulls from a real registry with the real unpacker; umoci says what the tree must be.
 
-import { createReadStream, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ImageDeps } from "../../../src/images/deps.ts";
@@ -58,6 +58,7 @@ afterEach(async () => {
 });
 
 const pull = (image: string) => pullImage(deps, backgroundCall(), { image });
+const namesIn = (path: string) => (existsSync(path) ? readdirSync(path) : []);
 const layersLeft = () => readdirSync(dirname(deps.paths.layer(0)));
 
 /** The image's tree as overlay shows it, from inside a mount namespace of its own. */
@@ -103,6 +104,30 @@ describe("a pull through a mirror", () => {
     expect(await pull("registry.k8s.io/e2e/app:zstd")).toBe(id);
     expect(listImages(deps)).toMatchObject([{ repoTags: { length: 2 }, repoDigests: { length: 2 } }]);
     expect(layersLeft()).toHaveLength(3);
+  });
+});
+
+describe("pulls at the same time", () => {
+  it("fetch the layers that they share once", async () => {
+    const tags = ["gzip", "zstd", "gzip", "zstd"];
+    const ids = await Promise.all(tags.map((tag) => pull(`registry.k8s.io/e2e/app:${tag}`)));
+    expect(new Set(ids).size).toBe(1);
+    expect(layersLeft()).toHaveLength(3);
+    expect(readdirSync(deps.paths.staging)).toEqual([]);
+  });
+
+  it.each(["wait", "download", "unpack"])("leave nothing when their callers go away at %s", async (phase) => {
+    const leaving = new AbortController();
+    const call = { ...backgroundCall(), signal: leaving.signal };
+    const pulls = ["gzip", "zstd"].map((tag) =>
+      pullImage(deps, call, { image: `registry.k8s.io/e2e/app:${tag}` }, (progress) => {
+        if (progress.phase === phase) leaving.abort();
+      }),
+    );
+    const results = await Promise.allSettled(pulls);
+    expect(results).toMatchObject(results.map(() => ({ status: "rejected", reason: { code: "CANCELLED" } })));
+    expect(listImages(deps)).toEqual([]);
+    expect([...namesIn(deps.paths.staging), ...namesIn(dirname(deps.paths.layer(0)))]).toEqual([]);
   });
 });
 
