@@ -57,6 +57,18 @@ async function runContainers(trial, image, phases, netns) {
   return { report: JSON.parse(output), table };
 }
 
+/** Rejects at the first signal, so that the clean-up runs; later ones do not disturb it. */
+function interrupted() {
+  const promise = new Promise((_, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+      process.on(signal, () => reject(new Error(`interrupted by ${signal}`)));
+    }
+  });
+  // Nobody may be waiting yet.
+  promise.catch(() => {});
+  return promise;
+}
+
 async function main() {
   if (process.getuid() !== 0) throw new Error("containers need root; run: sudo npm run quickstart");
   const phases = [];
@@ -65,13 +77,12 @@ async function main() {
   const image = await timed(phases, "build", makeImage, "addon, monitor, bundles, image");
   phases[1][1] += buildMs;
   const trial = planTrial();
-  // The child in hand gets the signal too and fails, which leads to the clean-up below.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {});
+  const interruption = interrupted();
   const netns = [];
   let result;
   try {
     await timed(phases, "daemon ready", () => startDaemon(trial));
-    result = await runContainers(trial, image, phases, netns);
+    result = await Promise.race([interruption, runContainers(trial, image, phases, netns)]);
   } finally {
     const started = performance.now();
     const problems = await removeTrial(trial, netns);
