@@ -37,7 +37,9 @@ SharedHandle HandleArgument(const Napi::CallbackInfo& info) {
 Napi::Value LayerOpen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string directory = StringArgument(info, 0);
-  TarLimits limits{static_cast<uint64_t>(NumberArgument(info, 1)), static_cast<uint64_t>(NumberArgument(info, 2))};
+  TarLimits limits;
+  limits.max_bytes = static_cast<uint64_t>(NumberArgument(info, 1));
+  limits.max_entries = static_cast<uint64_t>(NumberArgument(info, 2));
   if (env.IsExceptionPending()) return env.Undefined();
   auto pipeline = std::make_shared<Pipeline>(directory, limits);
   Result result = pipeline->Start();

@@ -74,7 +74,8 @@ Napi::Value ReadBeneathDoor(const Napi::CallbackInfo& info) {
   return Run(
       env, Where::kThread,
       [request] {
-        return ReadBeneath(request->layers, request->path, request->max_bytes, &request->found, &request->content);
+        ReadRequest& r = *request;
+        return ReadBeneath(r.layers, r.path, r.max_bytes, &r.found, &r.content);
       },
       [request](Napi::Env env) -> Napi::Value {
         if (!request->found) return env.Null();

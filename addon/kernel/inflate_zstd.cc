@@ -33,7 +33,8 @@ class ZstdInflater : public Inflater {
     in->data += input.pos;
     in->size -= input.pos;
     *produced = output.pos;
-    if (padding_ && in->size > 0) return Result::failure("zstd: garbage after the end of the stream", EBADMSG);
+    if (padding_ && in->size > 0)
+      return Result::failure("zstd: garbage after the end of the stream", EBADMSG);
     return Result::success();
   }
 

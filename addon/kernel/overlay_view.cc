@@ -23,7 +23,8 @@ Result MountDetached(const std::vector<std::string>& layers, Fd* root) {
   }
   if (fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return Result::last("mount overlay", layers[0].c_str());
-  constexpr unsigned kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID;
+  constexpr unsigned kAttributes =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID;
   root->reset(fsmount(context.get(), FSMOUNT_CLOEXEC, kAttributes));
   return root->valid() ? Result::success() : Result::last("fsmount overlay", layers[0].c_str());
 }
@@ -39,8 +40,8 @@ std::string CommonParent(const std::vector<std::string>& layers) {
   return slash == 0 || slash == std::string::npos ? "/" : common.substr(0, slash);
 }
 
-/// For kernels before 6.7: mount(2) takes one page of options, so the layers are named from their common parent,
-/// on which the overlay is then mounted in a mount namespace of this thread's own.
+/// For kernels before 6.7: mount(2) takes one page of options, so the layers are named from their common
+/// parent, on which the overlay is then mounted in a mount namespace of this thread's own.
 Result MountString(const std::vector<std::string>& layers, Fd* root) {
   std::string parent = CommonParent(layers);
   std::string options = "lowerdir=";
@@ -53,7 +54,8 @@ Result MountString(const std::vector<std::string>& layers, Fd* root) {
   }
   if (options.size() >= 4096) return Result::failure("mount overlay: too many layers", E2BIG, parent.c_str());
   if (unshare(CLONE_FS | CLONE_NEWNS) != 0) return Result::last("unshare");
-  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return Result::last("make mounts private", "/");
+  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return Result::last("make mounts private", "/");
   if (chdir(parent.c_str()) != 0) return Result::last("chdir", parent.c_str());
   unsigned long flags = MS_RDONLY | MS_NODEV | MS_NOEXEC | MS_NOSUID;
   if (mount("overlay", parent.c_str(), "overlay", flags, options.c_str()) != 0)
@@ -85,7 +87,8 @@ Result ReadAll(int fd, const std::string& path, uint64_t max_bytes, std::string*
     if (size < 0) return Result::last("read file", path.c_str());
     if (size == 0) return Result::success();
     content->append(buffer, static_cast<size_t>(size));
-    if (content->size() > max_bytes) return Result::failure("read file: larger than the limit", EFBIG, path.c_str());
+    if (content->size() > max_bytes)
+      return Result::failure("read file: larger than the limit", EFBIG, path.c_str());
   }
 }
 

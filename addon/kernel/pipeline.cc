@@ -79,6 +79,7 @@ Result Pipeline::failure() {
 
 Result Pipeline::Write(const uint8_t* data, size_t size, bool* room) {
   Result result = failure();
+  if (result.ok() && finished_) result = Result::failure("write after finish", EINVAL);
   if (result.ok()) *room = input_.Push(data, size);
   return result;
 }
@@ -89,6 +90,7 @@ Result Pipeline::WaitForRoom() {
 }
 
 Result Pipeline::Finish(UnpackOutcome* outcome) {
+  finished_ = true;
   input_.Close();
   Join();
   std::lock_guard lock(mutex_);

@@ -2,6 +2,7 @@
 // tar (the diff ID), one unpacks it. They end by themselves; the object may be dropped at any time.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -57,6 +58,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   const TarLimits limits_;
   InputQueue input_;
   SlabRing ring_;
+  std::atomic<bool> finished_ = false;
   uint8_t* slab_ = nullptr;  // being filled, by the inflating thread only
   size_t slab_used_ = 0;
 

@@ -131,7 +131,8 @@ Result ParentCache::MakeOne(const std::string& prefix, int depth, Fd* fd) {
   }
   bool whiteout = exists && IsWhiteout(status);
   if (exists && !whiteout) return Result::failure("tar: parent is not a directory", ENOTDIR, prefix.c_str());
-  if (whiteout && unlinkat(parent.get(), name.c_str(), 0) != 0) return Result::last("unlinkat", prefix.c_str());
+  if (whiteout && unlinkat(parent.get(), name.c_str(), 0) != 0)
+    return Result::last("unlinkat", prefix.c_str());
   if (mkdirat(parent.get(), name.c_str(), 0755) != 0) return Result::last("mkdirat", prefix.c_str());
   // The parent may be setgid, or the file system's group semantics BSD's.
   if (fchownat(parent.get(), name.c_str(), 0, 0, AT_SYMLINK_NOFOLLOW) != 0)

@@ -1,5 +1,5 @@
-// Paths beneath a root directory that somebody hostile may have filled: every resolution is done by the kernel
-// with the root as its ceiling (openat2, RESOLVE_IN_ROOT), never by looking first and using later.
+// Paths beneath a root directory that somebody hostile may have filled: every resolution is done by the
+// kernel with the root as its ceiling (openat2, RESOLVE_IN_ROOT), never by looking first and using later.
 #pragma once
 
 #include <sys/stat.h>
@@ -38,8 +38,8 @@ class ParentCache {
  public:
   explicit ParentCache(int root) : root_(root) {}
 
-  /// The directory `path` (clean) in the root. Missing ones are made, 0755 and root's, as are those to which a
-  /// dangling symlink points. A whiteout in the way becomes an opaque directory.
+  /// The directory `path` (clean) in the root. Missing ones are made, 0755 and root's, as are those to
+  /// which a dangling symlink points. A whiteout in the way becomes an opaque directory.
   Result Open(const std::string& path, ParentDirectory* parent);
   /// To be called when an entry was replaced: any kept path may mean something else now. The descriptors stay
   /// open until the next Open.

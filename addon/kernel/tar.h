@@ -74,7 +74,8 @@ void KeepSharedRecords(PaxRecords* records);
 /// What PAX records say of an entry, over what its header said.
 Result ApplyPaxRecords(const PaxRecords& global, const PaxRecords& local, TarEntry* entry);
 
-/// "GNU.sparse.*" of the formats 0.0, 0.1 and 1.0. For 1.0 `*map_in_data` tells that the map precedes the data.
+/// "GNU.sparse.*" of the formats 0.0, 0.1 and 1.0. For 1.0 `*map_in_data` tells that the map precedes the
+/// data.
 Result ApplyPaxSparse(const PaxRecords& records, TarEntry* entry, bool* map_in_data);
 
 /// Checks the order and bounds of an entry's runs against its sizes.

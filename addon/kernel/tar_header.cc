@@ -74,7 +74,8 @@ bool ParseTarNumber(const uint8_t* field, size_t size, int64_t* value) {
 }
 
 std::string TarString(const uint8_t* field, size_t size) {
-  return std::string(reinterpret_cast<const char*>(field), strnlen(reinterpret_cast<const char*>(field), size));
+  const char* text = reinterpret_cast<const char*>(field);
+  return std::string(text, strnlen(text, size));
 }
 
 bool TarChecksumMatches(const uint8_t* block) {

@@ -69,7 +69,8 @@ Result ApplyShared(const std::string& key, const std::string& value, TarEntry* e
   if (value.empty()) return Result::success();  // POSIX: back to what the header says
   if (key == "uid") return ApplyOwner(value, *entry, &entry->uid);
   if (key == "gid") return ApplyOwner(value, *entry, &entry->gid);
-  if (key == "mtime" && !ParseTime(value, &entry->mtime)) return Bad("tar: bad time in PAX header", entry->path);
+  if (key == "mtime" && !ParseTime(value, &entry->mtime))
+    return Bad("tar: bad time in PAX header", entry->path);
   return Result::success();
 }
 

@@ -124,7 +124,8 @@ Result TarReader::SparseNumber(std::string* buffered, size_t* at, uint64_t* numb
     }
     buffered->erase(0, *at);
     *at = 0;
-    if (buffered->size() > 32 || left_ < kTarBlock) return Result::failure("tar: sparse map is damaged", EBADMSG);
+    if (buffered->size() > 32 || left_ < kTarBlock)
+      return Result::failure("tar: sparse map is damaged", EBADMSG);
     uint8_t block[kTarBlock];
     bool end = false;
     Result result = ReadBlock(block, &end);

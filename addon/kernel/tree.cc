@@ -31,7 +31,8 @@ class Remover : public TreeVisitor {
   }
   Result Blocked(const char* name, int error) override {
     if (error == ENOENT) return Result::success();
-    return Result::failure(error == EXDEV ? "remove tree: mount point inside" : "open directory", error, name);
+    const char* step = error == EXDEV ? "remove tree: mount point inside" : "open directory";
+    return Result::failure(step, error, name);
   }
 };
 

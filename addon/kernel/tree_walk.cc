@@ -50,7 +50,8 @@ Result TreeWalk::Enter(const std::string& name, Fd fd) {
 Result TreeWalk::Reopen(Level* level, int child) {
   Fd fd(openat(child, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat status;
-  if (!fd.valid() || fstat(fd.get(), &status) != 0) return Result::last("open directory", level->name.c_str());
+  if (!fd.valid() || fstat(fd.get(), &status) != 0)
+    return Result::last("open directory", level->name.c_str());
   if (status.st_dev != level->device || status.st_ino != level->inode)
     return Result::failure("walk tree: directory was moved", ESTALE, level->name.c_str());
   if (lseek(fd.get(), level->resume, SEEK_SET) < 0) return Result::last("lseek", level->name.c_str());

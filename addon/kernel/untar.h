@@ -11,11 +11,11 @@ namespace berth {
 /// Reads the archive to its end and makes its entries beneath `root`. Nothing outside of it is touched,
 /// whatever the archive says. To be called on a thread of its own: it leaves the process's umask (CLONE_FS).
 ///
-/// - Names are cleaned; a leading "/" is dropped; ".." above the root is an error. Links on the way to an entry
-///   are resolved with the root as "/".
+/// - Names are cleaned; a leading "/" is dropped; ".." above the root is an error. Links on the way to an
+///   entry are resolved with the root as "/".
 /// - ".wh.NAME" becomes a character device 0/0, ".wh..wh..opq" trusted.overlay.opaque; other ".wh..wh." names
-///   are aufs's own and skipped. A whiteout means lower layers only: an entry of the same name stays, wherever
-///   it stands in the archive, and a directory then becomes opaque.
+///   are aufs's own and skipped. A whiteout means lower layers only: an entry of the same name stays,
+///   wherever it stands in the archive, and a directory then becomes opaque.
 /// - Extended attributes user.*, trusted.* and security.* are set, without trusted.overlay.* and
 ///   user.overlay.*, by which an image could forge overlay's own records. Others are dropped.
 Result Untar(int root, TarSource* source, TarLimits limits, uint64_t* entries);

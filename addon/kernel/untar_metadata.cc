@@ -20,7 +20,8 @@ bool XattrAllowed(const std::string& name) {
 
 int WriteAll(int fd, Bytes bytes, int64_t offset) {
   while (bytes.size > 0) {
-    ssize_t written = offset < 0 ? write(fd, bytes.data, bytes.size) : pwrite(fd, bytes.data, bytes.size, offset);
+    ssize_t written =
+        offset < 0 ? write(fd, bytes.data, bytes.size) : pwrite(fd, bytes.data, bytes.size, offset);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return errno;
     bytes.data += written;
@@ -74,13 +75,15 @@ Result UntarWriter::SetFileMetadata(const TarEntry& entry, const Place& place, i
   if ((entry.mode & 07000) != 0 && fchmod(fd, entry.mode) != 0) return Result::last("fchmod", path);
   for (const auto& [name, value] : entry.xattrs) {
     if (!XattrAllowed(name)) continue;
-    if (fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0) return Result::last("fsetxattr", path);
+    if (fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0)
+      return Result::last("fsetxattr", path);
   }
   timespec times[2] = {{0, UTIME_OMIT}, entry.mtime};
   return futimens(fd, times) == 0 ? Result::success() : Result::last("futimens", path);
 }
 
-/// Of everything but regular files, by name: the entry was made by this thread, in a directory nobody else has.
+/// Of everything but regular files, by name: the entry was made by this thread, in a directory nobody else
+/// has.
 Result UntarWriter::SetMetadata(const TarEntry& entry, const Place& place) {
   int parent = place.directory.fd;
   const char* name = place.name.c_str();

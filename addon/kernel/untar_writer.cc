@@ -112,7 +112,8 @@ Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
   if (mkdirat(parent, name, entry.mode & 0777) != 0) {
     if (errno != EEXIST) return Result::last("mkdirat", place.path.c_str());
     struct stat status;
-    if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return Result::last("fstatat", place.path.c_str());
+    if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+      return Result::last("fstatat", place.path.c_str());
     if (!S_ISDIR(status.st_mode)) {
       opaque = IsWhiteout(status);
       Result result = RemoveExisting(place);
@@ -173,8 +174,8 @@ Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
   int to = place.directory.fd;
   int failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
   if (failed != 0 && errno == EEXIST) {
-    if (fstatat(to, place.name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0 && existing.st_dev == source.st_dev &&
-        existing.st_ino == source.st_ino)
+    bool found = fstatat(to, place.name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0;
+    if (found && existing.st_dev == source.st_dev && existing.st_ino == source.st_ino)
       return Result::success();
     Result result = RemoveExisting(place);
     if (!result.ok()) return result;

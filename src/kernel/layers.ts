@@ -16,7 +16,7 @@ export interface NativeLayers {
   syncFilesystem(path: string): Promise<void>;
 }
 
-/** The addon copies each piece into its queue: larger ones are handed over in parts, to keep the queue small. */
+/** The addon copies each piece into its queue: larger ones go in parts, to keep the queue small. */
 const PIECE_BYTES = 1 << 20;
 
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
@@ -32,7 +32,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
 function openLayer(native: NativeLayers, directory: string, limits: UnpackLimits): LayerUnpack {
   let handle: unknown;
   try {
-    handle = native.layerOpen(directory, limits.maxUnpackedBytes, limits.maxEntries);
+    handle = native.layerOpen(directory, whole(limits.maxUnpackedBytes), whole(limits.maxEntries));
   } catch (error) {
     throw layerError(error);
   }
@@ -50,6 +50,12 @@ function openLayer(native: NativeLayers, directory: string, limits: UnpackLimits
     finish: () => translated(native.layerFinish(handle)),
     abort: () => translated(native.layerAbort(handle)),
   };
+}
+
+/** As the addon takes it: limits may be Infinity. */
+function whole(limit: number): number {
+  if (!(limit >= 0)) throw new BerthError("INTERNAL", `unpack layer: ${limit} is no limit`);
+  return Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER);
 }
 
 async function translated<T>(work: Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
-// Reads damaged archives and streams, a fixed number of them and the same ones every time. Built with ASan and
-// UBSan: what it looks for is their complaints, and anything written outside of the layer's directory.
+// Reads damaged archives and streams, a fixed number of them and the same ones every time. Built with ASan
+// and UBSan: what it looks for is their complaints, and anything written outside of the layer's directory.
 //
 //   layers_fuzz [rounds] [seed]      as root the archives are unpacked, too
 
@@ -164,7 +164,8 @@ int Main(uint64_t rounds, uint64_t seed) {
   Require(mkdtemp(scratch) != nullptr, "cannot make a scratch directory");
   bool root = geteuid() == 0;
   const std::vector<std::string> seeds = SeedArchives();
-  for (const std::string& archive : seeds) Require(ReadArchive(archive, &random), "a sound archive was refused");
+  for (const std::string& archive : seeds)
+    Require(ReadArchive(archive, &random), "a sound archive was refused");
   uint64_t accepted = 0;
   for (uint64_t round = 0; round < rounds; round++) {
     const std::string& archive = seeds[random.Below(seeds.size())];
@@ -175,8 +176,8 @@ int Main(uint64_t rounds, uint64_t seed) {
     if (root && round % 32 == 0) RunPipeline(Gzip(damaged), scratch, &random);
   }
   rmdir(scratch);
-  printf("layers_fuzz: %llu rounds, %llu archives read to the end%s\n", static_cast<unsigned long long>(rounds),
-         static_cast<unsigned long long>(accepted), root ? "" : ", none unpacked (not root)");
+  printf("layers_fuzz: %ju rounds, %ju archives read to the end%s\n", uintmax_t{rounds}, uintmax_t{accepted},
+         root ? "" : ", none unpacked (not root)");
   return 0;
 }
 

@@ -71,6 +71,8 @@ uint64_t Random::Next() {
 
 std::vector<std::string> SeedArchives() {
   const std::string end(2 * kBlock, '\0');
+  const std::string size = Pax("GNU.sparse.size", "5000");
+  const std::string version = Pax("GNU.sparse.major", "1") + Pax("GNU.sparse.minor", "0");
   std::string one_map = "2\n0\n4\n100\n6\n";
   one_map.resize(kBlock, '\0');
   return {
@@ -84,17 +86,16 @@ std::vector<std::string> SeedArchives() {
           Entry('0', "cut", "abc") + end,
       Entry('L', "L", std::string(200, 'l') + '\0') + Entry('K', "K", std::string(200, 'k') + '\0') +
           Entry('2', "cut", "", "cut") + OldSparse() + end,
-      Sparse(Pax("GNU.sparse.size", "5000") + Pax("GNU.sparse.map", "0,4,100,6"), "0123456789") +
-          Sparse(Pax("GNU.sparse.size", "5000") + Pax("GNU.sparse.offset", "7") + Pax("GNU.sparse.numbytes", "3"),
-                 "abc") +
-          Sparse(Pax("GNU.sparse.major", "1") + Pax("GNU.sparse.minor", "0") + Pax("GNU.sparse.realsize", "5000"),
-                 one_map + "0123456789") +
+      Sparse(size + Pax("GNU.sparse.map", "0,4,100,6"), "0123456789") +
+          Sparse(size + Pax("GNU.sparse.offset", "7") + Pax("GNU.sparse.numbytes", "3"), "abc") +
+          Sparse(version + Pax("GNU.sparse.realsize", "5000"), one_map + "0123456789") +
           end,
   };
 }
 
 std::string MutateBytes(const std::string& bytes, Random* random) {
-  static const char* const kInteresting[] = {"../", "\xff\xff\xff\xff", "999999999", "=", "\n", "/", ".wh.", "-1"};
+  static const char* const kInteresting[] = {"../", "\xff\xff\xff\xff", "999999999", "=",
+                                             "\n",  "/",                "-1",        ".wh."};
   std::string result = bytes;
   for (uint64_t left = random->Below(6) + 1; left > 0 && !result.empty(); left--) {
     size_t at = random->Below(result.size());

@@ -163,6 +163,14 @@ test("abort wakes a writer that waits and a finish under way", async () => {
   await finishing;
 });
 
+test("a write after finish is refused", async () => {
+  const layer = kernel.unpackLayer(scratch.fresh(), { maxUnpackedBytes: Infinity, maxEntries: Infinity });
+  await layer.write(tar);
+  const first = await layer.finish();
+  await expect(layer.write(tar)).rejects.toMatchObject({ step: "write after finish" });
+  expect(await layer.finish()).toEqual(first);
+});
+
 test("after an error write and finish both report it", async () => {
   const layer = kernel.unpackLayer(scratch.fresh(), LIMITS);
   const bad = makeTar([{ path: "../x", data: "x" }]);
