@@ -1,0 +1,46 @@
+// ImageService of the CRI: which verb stands behind which call. Nothing is decided here.
+
+import type * as proto from "../gen/runtime/v1/api.ts";
+import { batches } from "./batches.ts";
+import { filled, present, text } from "./fields.ts";
+import { authFromProto } from "./image-from-proto.ts";
+import { filesystemToProto, imageToProto } from "./image-to-proto.ts";
+import { imageInfo } from "./info.ts";
+import { type Surroundings, serverStream, unary } from "./intercept.ts";
+import type { CriVerbs } from "./verbs.ts";
+
+/** Handlers of every call of ImageService. */
+export function makeImageService(verbs: CriVerbs, edge: Surroundings): proto.ImageServiceServer {
+  const list = (filter: proto.ImageFilter | undefined) =>
+    verbs.listImages(text(filter?.image?.image ?? "", "filter.image.image")).map(imageToProto);
+  return {
+    listImages: unary(edge, (_call, { filter }) => ({ images: list(filter) })),
+    streamImages: serverStream(edge, function* (_call, { filter }) {
+      for (const images of batches(list(filter))) yield { images };
+    }),
+    imageStatus: unary(edge, (_call, { image, verbose }) => {
+      const found = verbs.imageStatus(referenceOf(image));
+      if (found === null) return { image: undefined, info: {} };
+      return { image: imageToProto(found), info: verbose ? imageInfo(found) : {} };
+    }),
+    pullImage: unary(edge, async (call, { image, auth }) => ({
+      imageRef: await verbs.pullImage(call, { image: referenceOf(image), auth: authFromProto(auth) }),
+    })),
+    removeImage: unary(edge, async (call, { image }) => {
+      await verbs.removeImage(call, referenceOf(image));
+      return {};
+    }),
+    imageFsInfo: unary(edge, async () => {
+      const { image, container } = await verbs.imageFsInfo();
+      return {
+        imageFilesystems: image.map(filesystemToProto),
+        containerFilesystems: container.map(filesystemToProto),
+      };
+    }),
+  };
+}
+
+/** The reference or id that a request is about. */
+function referenceOf(spec: proto.ImageSpec | undefined): string {
+  return filled(present(spec, "image").image, "image.image");
+}

@@ -1,0 +1,34 @@
+// Images and their file systems as the CRI shows them.
+
+import type * as proto from "../gen/runtime/v1/api.ts";
+import type { FilesystemUsage, Image } from "../types/image.ts";
+import { nanoseconds } from "./pod-to-proto.ts";
+
+export function imageToProto(image: Image): proto.Image {
+  return {
+    id: image.id,
+    repoTags: [...image.repoTags],
+    repoDigests: [...image.repoDigests],
+    size: BigInt(image.size),
+    ...imageUser(image.config.user),
+    spec: undefined,
+    pinned: image.pinned,
+  };
+}
+
+/** The user of an image config ("user[:group]"): a number becomes uid, anything else username (CRI, Image). */
+function imageUser(configured: string): Pick<proto.Image, "uid" | "username"> {
+  const user = configured.split(":", 1)[0] ?? "";
+  // More than 32 bits are no id: then it can only be a name, and a process of it will not start.
+  const isId = /^\d{1,10}$/.test(user) && Number(user) <= 0xffff_ffff;
+  return isId ? { uid: { value: BigInt(user) }, username: "" } : { uid: undefined, username: user };
+}
+
+export function filesystemToProto(usage: FilesystemUsage): proto.FilesystemUsage {
+  return {
+    timestamp: nanoseconds(usage.timestamp),
+    fsId: { mountpoint: usage.mountpoint },
+    usedBytes: { value: BigInt(usage.usedBytes) },
+    inodesUsed: { value: BigInt(usage.inodesUsed) },
+  };
+}

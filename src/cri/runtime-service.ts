@@ -1,0 +1,181 @@
+// RuntimeService of the CRI: which verb stands behind which call. Nothing is decided here.
+
+import type * as proto from "../gen/runtime/v1/api.ts";
+import type { BerthConfig } from "../types/config.ts";
+import { batches } from "./batches.ts";
+import { containerConfigFromProto, containerFilterFromProto } from "./container-from-proto.ts";
+import { containerStatusToProto, containerToProto, rememberImages } from "./container-to-proto.ts";
+import { filled, invalidField, present, seconds, text, texts } from "./fields.ts";
+import { containerInfo, podInfo } from "./info.ts";
+import { type Surroundings, serverStream, unary } from "./intercept.ts";
+import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
+import { podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
+import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
+import { resourcesFromProto } from "./security-from-proto.ts";
+import { unimplemented, unimplementedStream } from "./unimplemented.ts";
+import type { CriVerbs } from "./verbs.ts";
+
+export type RuntimeEdge = Surroundings & { readonly config: BerthConfig };
+
+/** Handlers of every call of RuntimeService. */
+export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.RuntimeServiceServer {
+  return {
+    version: unary(edge, (_call, request) => versionAnswer(request)),
+    status: unary(edge, async (_call, { verbose }) =>
+      statusAnswer(await verbs.runtimeStatus(), edge.config, verbose),
+    ),
+    runtimeConfig: unary(edge, () => runtimeConfigAnswer(edge.config)),
+    updateRuntimeConfig: unary(edge, (_call, { runtimeConfig }) => {
+      verbs.updateRuntimeConfig(text(runtimeConfig?.networkConfig?.podCidr ?? "", "pod_cidr"));
+      return {};
+    }),
+    ...podCalls(verbs, edge),
+    ...containerCalls(verbs, edge),
+    ...processCalls(verbs, edge),
+    ...laterCalls(edge),
+  };
+}
+
+type PodCalls =
+  | "runPodSandbox"
+  | "stopPodSandbox"
+  | "removePodSandbox"
+  | "podSandboxStatus"
+  | "listPodSandbox"
+  | "streamPodSandboxes";
+
+function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<proto.RuntimeServiceServer, PodCalls> {
+  const list = (filter: proto.PodSandboxFilter | undefined) =>
+    verbs.listPodSandbox(podFilterFromProto(filter)).map(podSandboxToProto);
+  return {
+    runPodSandbox: unary(edge, async (call, { config, runtimeHandler }) => ({
+      podSandboxId: await verbs.runPodSandbox(call, {
+        config: podConfigFromProto(config, "config"),
+        handler: text(runtimeHandler, "runtime_handler"),
+      }),
+    })),
+    stopPodSandbox: unary(edge, async (call, { podSandboxId }) => {
+      await verbs.stopPodSandbox(call, filled(podSandboxId, "pod_sandbox_id"));
+      return {};
+    }),
+    removePodSandbox: unary(edge, async (call, { podSandboxId }) => {
+      await verbs.removePodSandbox(call, filled(podSandboxId, "pod_sandbox_id"));
+      return {};
+    }),
+    podSandboxStatus: unary(edge, (_call, { podSandboxId, verbose }) => {
+      const pod = verbs.podSandboxStatus(filled(podSandboxId, "pod_sandbox_id"));
+      return {
+        status: podSandboxStatusToProto(pod),
+        info: verbose ? podInfo(pod) : {},
+        // For clients that follow events, which are not served.
+        containersStatuses: [],
+        timestamp: 0n,
+      };
+    }),
+    listPodSandbox: unary(edge, (_call, { filter }) => ({ items: list(filter) })),
+    streamPodSandboxes: serverStream(edge, function* (_call, { filter }) {
+      for (const podSandboxes of batches(list(filter))) yield { podSandboxes };
+    }),
+  };
+}
+
+type ContainerCalls =
+  | "createContainer"
+  | "startContainer"
+  | "stopContainer"
+  | "removeContainer"
+  | "containerStatus"
+  | "listContainers"
+  | "streamContainers"
+  | "updateContainerResources";
+
+function containerCalls(
+  verbs: CriVerbs,
+  edge: RuntimeEdge,
+): Pick<proto.RuntimeServiceServer, ContainerCalls> {
+  const list = (filter: proto.ContainerFilter | undefined) => {
+    const images = rememberImages(verbs.imageStatus);
+    return verbs.listContainers(containerFilterFromProto(filter)).map((row) => containerToProto(row, images));
+  };
+  return {
+    createContainer: unary(edge, async (call, request) => ({
+      containerId: await verbs.createContainer(call, createRequest(request)),
+    })),
+    startContainer: unary(edge, async (call, { containerId }) => {
+      await verbs.startContainer(call, filled(containerId, "container_id"));
+      return {};
+    }),
+    stopContainer: unary(edge, async (call, { containerId, timeout }) => {
+      await verbs.stopContainer(call, filled(containerId, "container_id"), seconds(timeout, "timeout"));
+      return {};
+    }),
+    removeContainer: unary(edge, async (call, { containerId }) => {
+      await verbs.removeContainer(call, filled(containerId, "container_id"));
+      return {};
+    }),
+    containerStatus: unary(edge, (_call, { containerId, verbose }) => {
+      const container = verbs.containerStatus(filled(containerId, "container_id"));
+      const status = containerStatusToProto(container, verbs.imageStatus);
+      if (!verbose) return { status, info: {} };
+      return { status, info: containerInfo(container, verbs.podSandboxStatus(container.podId).handler) };
+    }),
+    listContainers: unary(edge, (_call, { filter }) => ({ containers: list(filter) })),
+    streamContainers: serverStream(edge, function* (_call, { filter }) {
+      for (const containers of batches(list(filter))) yield { containers };
+    }),
+    updateContainerResources: unary(edge, async (call, { containerId, linux, windows }) => {
+      if (windows !== undefined) throw invalidField("windows", "is set: berth runs Linux containers only");
+      const id = filled(containerId, "container_id");
+      await verbs.updateContainerResources(call, id, present(resourcesFromProto(linux, "linux"), "linux"));
+      return {};
+    }),
+  };
+}
+
+function createRequest(request: proto.CreateContainerRequest): Parameters<CriVerbs["createContainer"]>[1] {
+  const { podSandboxId, config, sandboxConfig } = request;
+  return {
+    podId: filled(podSandboxId, "pod_sandbox_id"),
+    config: containerConfigFromProto(config, "config"),
+    podConfig: sandboxConfig === undefined ? undefined : podConfigFromProto(sandboxConfig, "sandbox_config"),
+  };
+}
+
+function processCalls(
+  verbs: CriVerbs,
+  edge: RuntimeEdge,
+): Pick<proto.RuntimeServiceServer, "execSync" | "reopenContainerLog"> {
+  return {
+    execSync: unary(edge, (call, { containerId, cmd, timeout }) => {
+      const id = filled(containerId, "container_id");
+      if (cmd.length === 0) throw invalidField("cmd", "is empty: there is nothing to run");
+      return verbs.execSync(call, id, texts(cmd, "cmd"), seconds(timeout, "timeout"));
+    }),
+    reopenContainerLog: unary(edge, async (call, { containerId }) => {
+      await verbs.reopenContainerLog(call, filled(containerId, "container_id"));
+      return {};
+    }),
+  };
+}
+
+function laterCalls(edge: RuntimeEdge) {
+  return {
+    exec: unimplemented(edge, "Exec"),
+    attach: unimplemented(edge, "Attach"),
+    portForward: unimplemented(edge, "PortForward"),
+    containerStats: unimplemented(edge, "ContainerStats"),
+    listContainerStats: unimplemented(edge, "ListContainerStats"),
+    streamContainerStats: unimplementedStream(edge, "StreamContainerStats"),
+    podSandboxStats: unimplemented(edge, "PodSandboxStats"),
+    listPodSandboxStats: unimplemented(edge, "ListPodSandboxStats"),
+    streamPodSandboxStats: unimplementedStream(edge, "StreamPodSandboxStats"),
+    checkpointContainer: unimplemented(edge, "CheckpointContainer"),
+    checkpointPod: unimplemented(edge, "CheckpointPod"),
+    restorePod: unimplemented(edge, "RestorePod"),
+    getContainerEvents: unimplementedStream(edge, "GetContainerEvents"),
+    listMetricDescriptors: unimplemented(edge, "ListMetricDescriptors"),
+    listPodSandboxMetrics: unimplemented(edge, "ListPodSandboxMetrics"),
+    streamPodSandboxMetrics: unimplementedStream(edge, "StreamPodSandboxMetrics"),
+    updatePodSandboxResources: unimplemented(edge, "UpdatePodSandboxResources"),
+  };
+}

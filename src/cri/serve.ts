@@ -1,0 +1,28 @@
+// Adds the Container Runtime Interface to a gRPC server.
+
+import type { Server, ServerOptions } from "@grpc/grpc-js";
+import { ImageServiceService, RuntimeServiceService } from "../gen/runtime/v1/api.ts";
+import type { ImageDeps } from "../images/deps.ts";
+import type { StepObserver } from "../lib/call.ts";
+import type { PodDeps } from "../pods/deps.ts";
+import { makeImageService } from "./image-service.ts";
+import { makeRuntimeService } from "./runtime-service.ts";
+import { bindVerbs } from "./verbs.ts";
+
+/**
+ * What the server has to be made with: clients of the CRI send and take up to 16 MiB, grpc-js by itself
+ * takes 4. ExecSync may answer two outputs of 16 MiB each.
+ */
+export const criServerOptions: ServerOptions = {
+  "grpc.max_receive_message_length": 32 * 1024 * 1024,
+  "grpc.max_send_message_length": 64 * 1024 * 1024,
+};
+
+export type CriDeps = PodDeps & ImageDeps & { readonly observeStep?: StepObserver | undefined };
+
+/** Serves runtime.v1.RuntimeService and runtime.v1.ImageService, every call of them. */
+export function serveCri(server: Server, deps: CriDeps): void {
+  const verbs = bindVerbs(deps);
+  server.addService(RuntimeServiceService, makeRuntimeService(verbs, deps));
+  server.addService(ImageServiceService, makeImageService(verbs, deps));
+}

@@ -1,0 +1,19 @@
+// Calls of the CRI that berth does not have yet. They are registered all the same, so that the answer
+// names the call and the log shows it.
+
+import { BerthError } from "../lib/errors.ts";
+import { type Surroundings, serverStream, unary } from "./intercept.ts";
+
+function refuse(method: string): never {
+  throw new BerthError("UNIMPLEMENTED", `${method}: berth does not implement this call yet`);
+}
+
+/** A call with one answer, refused. */
+export function unimplemented(surroundings: Surroundings, method: string) {
+  return unary<unknown, never>(surroundings, () => refuse(method));
+}
+
+/** A call with a stream of answers, refused. */
+export function unimplementedStream(surroundings: Surroundings, method: string) {
+  return serverStream<unknown, never>(surroundings, () => refuse(method));
+}
