@@ -2,10 +2,11 @@
 // the bundles. Does only what is missing; with nothing missing it takes well under a second. Runs on any
 // Node from 18 on; the project's own Node 24 comes through npm.
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildCrictl } from "./build-crictl.mjs";
 import { hasGo } from "./lib/go.mjs";
+import { areModulesCurrent, setUpModules } from "./lib/modules.mjs";
 import {
   BUILD_PACKAGES,
   installPackages,
@@ -18,27 +19,6 @@ import { isCurrent, markCurrent, newestChange } from "./lib/stamp.mjs";
 
 const OLDEST_NODE = 18;
 
-function readLock(path) {
-  try {
-    return JSON.parse(readFileSync(join(projectRoot, path), "utf8")).packages;
-  } catch {
-    // Missing or half written: what it would say counts as not installed.
-    return null;
-  }
-}
-
-/** Compares what npm installed with package-lock.json; a package for another CPU may be missing. */
-function areModulesCurrent() {
-  const wanted = readLock("package-lock.json");
-  const installed = readLock("node_modules/.package-lock.json");
-  if (wanted === null || installed === null) return false;
-  return Object.entries(wanted).every(([path, facts]) => {
-    if (path === "") return true;
-    const found = installed[path];
-    return found === undefined ? facts.optional === true : found.version === facts.version;
-  });
-}
-
 async function setUpPackages(forTests) {
   const wanted = [...BUILD_PACKAGES, ...RUN_PACKAGES, ...(forTests ? TEST_PACKAGES : [])];
   // Debian's Go is too old to build crictl, but it can get a newer one (lib/go.mjs).
@@ -47,13 +27,6 @@ async function setUpPackages(forTests) {
   if (missing.length === 0) return;
   console.log(`setup: installing ${missing.join(" ")}`);
   await installPackages(missing);
-}
-
-async function setUpModules() {
-  if (areModulesCurrent()) return;
-  console.log("setup: npm ci");
-  const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error"];
-  await run("npm", args);
 }
 
 async function setUpNative() {
@@ -96,7 +69,7 @@ async function checkNode() {
 
 /**
  * @param {{ forTests?: boolean, modulesOnly?: boolean }} options with forTests also what only tests need: a
- *   registry, crictl, …; with modulesOnly nothing but the npm modules when these are there already
+ *   registry, crictl, …; with modulesOnly nothing but the npm modules and what they need
  * @returns {Promise<{ setupMs: number, buildMs: number }>} how long installing and building took
  */
 export async function setup({ forTests = false, modulesOnly = false } = {}) {
@@ -104,10 +77,12 @@ export async function setup({ forTests = false, modulesOnly = false } = {}) {
   if (major < OLDEST_NODE)
     throw new Error(`Node ${OLDEST_NODE} or newer is needed to start; this is ${process.version}`);
   const started = performance.now();
-  if (modulesOnly && areModulesCurrent()) return { setupMs: performance.now() - started, buildMs: 0 };
+  const elapsed = () => performance.now() - started;
+  if (modulesOnly && areModulesCurrent()) return { setupMs: elapsed(), buildMs: 0 };
   // Without root only what a build needs is asked for: the rest would not be used.
   if (existsSync("/usr/bin/dpkg-query")) await setUpPackages(forTests);
   await setUpModules();
+  if (modulesOnly) return { setupMs: elapsed(), buildMs: 0 };
   const installed = performance.now();
   await setUpNative();
   await checkNode();

@@ -48,7 +48,7 @@ const BANS: readonly Ban[] = [
   },
   {
     pattern:
-      /["']better-sqlite3["']|\.(?:prepare|exec)\(\s*["'`]\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|PRAGMA)\b/gi,
+      /["']better-sqlite3["']|\.(?:prepare|exec)\(\s*["'`]\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE)\b/gi,
     where: /^src\//,
     except: /^src\/store\//,
     instead: "SQL lives in src/store; add a function there",
