@@ -9,6 +9,7 @@ import {
   ContainerConfig,
   ContainerFilter,
   type DeepPartial,
+  NamespaceMode,
   PodSandboxConfig,
   PodSandboxFilter,
 } from "../../../src/gen/runtime/v1/api.ts";
@@ -56,7 +57,7 @@ describe("a pod's config", () => {
 
   it("keeps a user namespace with its mappings", () => {
     const ids = [{ hostId: 0xffff_ffff, containerId: 0, length: 1 }];
-    const usernsOptions = { mode: 0, uids: ids, gids: [] } as const;
+    const usernsOptions = { mode: NamespaceMode.POD, uids: ids };
     const { security } = pod({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } });
     expect(security.namespaces.userns).toEqual({ mode: "POD", uids: ids, gids: [] });
   });
