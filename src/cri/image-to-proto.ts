@@ -16,7 +16,7 @@ export function imageToProto(image: Image): proto.Image {
   };
 }
 
-/** The user of an image config ("user[:group]"): a number becomes uid, anything else username (CRI, Image). */
+/** The user of an image config ("user[:group]"): a number is its uid, anything else its name (CRI, Image). */
 function imageUser(configured: string): Pick<proto.Image, "uid" | "username"> {
   const user = configured.split(":", 1)[0] ?? "";
   // More than 32 bits are no id: then it can only be a name, and a process of it will not start.

@@ -35,7 +35,7 @@ export function unary<Request, Response>(
   };
 }
 
-/** Serves one request with the answers that `handler` gives one by one; it is asked no faster than the client reads. */
+/** Serves one request with what `handler` gives one by one, asked for no faster than the client reads. */
 export function serverStream<Request, Response>(
   surroundings: Surroundings,
   handler: (call: Call, request: Request) => Iterable<Response> | AsyncIterable<Response>,
