@@ -1,0 +1,124 @@
+// The real monitors: one process per pod, behind a unix socket (docs/monitor-protocol.md).
+
+import { BerthError, messageOf } from "../lib/errors.ts";
+import type { ContainerId, Micros, PodId } from "../types/ids.ts";
+import type { ProcessRef } from "../types/pod.ts";
+import { ControlConnection } from "./control-connection.ts";
+import { readExitRecord } from "./exit-record.ts";
+import {
+  decodeProcess,
+  decodeStartedAt,
+  encodeAttach,
+  encodeEmpty,
+  encodeExec,
+  encodeNamed,
+  encodePrepare,
+  encodeResize,
+} from "./messages.ts";
+import type {
+  ExecRequest,
+  Monitor,
+  MonitorDriver,
+  MonitorEvents,
+  MonitoredContainer,
+  PrepareRequest,
+  StreamSession,
+} from "./monitor.ts";
+import { FRAME } from "./protocol.ts";
+import { MonitorStream } from "./stream-session.ts";
+
+const nothing = () => {};
+
+/**
+ * The driver that talks to real monitors. The functions of MonitorEvents must not throw: what they throw
+ * surfaces as an uncaught exception, and the connection goes on.
+ */
+export function makeMonitorDriver(): MonitorDriver {
+  return { connect, readExitRecord };
+}
+
+/**
+ * Rejects with UNAVAILABLE, naming the socket, when no monitor answers within `timeoutMs`; with
+ * FAILED_PRECONDITION when it speaks a version that this daemon does not know.
+ */
+async function connect(
+  podId: PodId,
+  socketPath: string,
+  events: MonitorEvents,
+  timeoutMs: number,
+): Promise<Monitor> {
+  const control = new ControlConnection(podId, socketPath, events);
+  try {
+    const { containers } = await control.greet(timeoutMs);
+    return new ConnectedMonitor({ podId, socketPath, control, containers });
+  } catch (error) {
+    const code =
+      error instanceof BerthError && error.code === "FAILED_PRECONDITION" ? error.code : "UNAVAILABLE";
+    const doing = `connect to the monitor of pod "${podId}" at "${socketPath}"`;
+    throw new BerthError(code, `${doing}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+interface ConnectedParts {
+  readonly podId: PodId;
+  readonly socketPath: string;
+  readonly control: ControlConnection;
+  readonly containers: readonly MonitoredContainer[];
+}
+
+class ConnectedMonitor implements Monitor {
+  readonly podId: PodId;
+  readonly containers: readonly MonitoredContainer[];
+  readonly #socketPath: string;
+  readonly #control: ControlConnection;
+
+  constructor(parts: ConnectedParts) {
+    this.podId = parts.podId;
+    this.containers = parts.containers;
+    this.#socketPath = parts.socketPath;
+    this.#control = parts.control;
+  }
+
+  prepare(request: PrepareRequest): Promise<ProcessRef> {
+    return this.#control.request((id) => encodePrepare(id, request), decodeProcess);
+  }
+
+  start(container: ContainerId): Promise<{ startedAt: Micros }> {
+    return this.#control.request(
+      (id) => encodeNamed(id, FRAME.START, container),
+      (payload) => ({ startedAt: decodeStartedAt(payload) }),
+    );
+  }
+
+  forget(container: ContainerId): Promise<void> {
+    return this.#control.request((id) => encodeNamed(id, FRAME.FORGET, container), nothing);
+  }
+
+  resize(container: ContainerId, rows: number, columns: number): Promise<void> {
+    return this.#control.request((id) => encodeResize(id, container, rows, columns), nothing);
+  }
+
+  reopenLog(container: ContainerId): Promise<void> {
+    return this.#control.request((id) => encodeNamed(id, FRAME.REOPEN_LOG, container), nothing);
+  }
+
+  exec(request: ExecRequest): StreamSession {
+    return this.#open("exec", encodeExec(request));
+  }
+
+  attach(id: ContainerId, options: { stdin: boolean }): StreamSession {
+    return this.#open("attach", encodeAttach(id, options));
+  }
+
+  #open(kind: "exec" | "attach", first: Buffer): StreamSession {
+    return new MonitorStream({ kind, podId: this.podId, socketPath: this.#socketPath, first });
+  }
+
+  shutdown(): Promise<void> {
+    return this.#control.leave((id) => encodeEmpty(id, FRAME.SHUTDOWN));
+  }
+
+  close(): void {
+    this.#control.close();
+  }
+}
