@@ -22,8 +22,10 @@ struct Result {
     result.error = error != 0 ? error : EIO;
     result.step = step;
     if (path != nullptr) {
-      strncpy(result.path, path, sizeof result.path - 1);
-      result.path[sizeof result.path - 1] = '\0';
+      size_t length = 0;
+      for (; length < sizeof result.path - 1 && path[length] != '\0'; length++)
+        result.path[length] = path[length];
+      result.path[length] = '\0';
     }
     return result;
   }

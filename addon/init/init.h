@@ -1,0 +1,69 @@
+// Runs a plan, step by step. Between clone3 and execve nothing is allocated and nothing is parsed.
+#pragma once
+
+#include <sys/types.h>
+
+#include "plan.h"
+
+namespace berth {
+
+/// What the steps of one plan share. Descriptors are plain numbers: the process ends or execs soon.
+struct InitContext {
+  const Plan* plan = nullptr;
+  int sync = -1;              // SOCK_SEQPACKET to the monitor
+  int target_pidfd = -1;      // whose namespaces `join` enters
+  int pod_mount_ns = -1;      // mount namespace that holds the pod's /dev/shm at /shm
+  int root = -1;              // root mount, O_PATH
+  bool root_is_ours = false;  // set up by this plan, so that /dev/console may be mounted
+  int terminal = -1;          // pty slave
+  bool tty = false;           // stdio comes from `console`
+  int slots[kPlanSlots];
+  const char** argv = nullptr;  // room for argc + 1, made by the monitor
+  const char** envp = nullptr;
+
+  InitContext() {
+    for (int& slot : slots) slot = -1;
+  }
+};
+
+/// Executes one step of a container or an exec.
+Result RunStep(InitContext& context, const PlanStep& step);
+
+/// In the cloned process: runs every step; the last one execs. Reports a failure to the monitor and exits.
+[[noreturn]] void RunInit(InitContext& context);
+
+// -- steps, by topic (steps_*.cc) ----------------------------------------------------------------
+
+Result MountPropagation(InitContext& context, const PlanStep& step);
+Result OpenTree(InitContext& context, const PlanStep& step);
+Result OpenShm(InitContext& context, const PlanStep& step);
+Result OverlayRoot(InitContext& context, const PlanStep& step);
+Result Mount(InitContext& context, const PlanStep& step);
+Result AttachTree(InitContext& context, const PlanStep& step);
+Result MakeNode(InitContext& context, const PlanStep& step);
+Result Symlink(InitContext& context, const PlanStep& step);
+Result MakeDir(InitContext& context, const PlanStep& step);
+Result Mask(InitContext& context, const PlanStep& step);
+Result ReadonlyPath(InitContext& context, const PlanStep& step);
+Result RootReadonly(InitContext& context, const PlanStep& step);
+Result PivotRoot(InitContext& context, const PlanStep& step);
+Result Console(InitContext& context, const PlanStep& step);
+
+Result Join(InitContext& context, const PlanStep& step);
+Result OomScore(InitContext& context, const PlanStep& step);
+Result Rlimit(InitContext& context, const PlanStep& step);
+Result SessionKeyring(InitContext& context, const PlanStep& step);
+Result CapBounding(InitContext& context, const PlanStep& step);
+Result SetGroups(InitContext& context, const PlanStep& step);
+Result SetUser(InitContext& context, const PlanStep& step);
+Result CapSet(InitContext& context, const PlanStep& step);
+Result CapAmbient(InitContext& context, const PlanStep& step);
+Result NoNewPrivs(InitContext& context, const PlanStep& step);
+Result Seccomp(InitContext& context, const PlanStep& step);
+Result Umask(InitContext& context, const PlanStep& step);
+Result Chdir(InitContext& context, const PlanStep& step);
+Result ExecAttribute(InitContext& context, const PlanStep& step);
+Result Ready(InitContext& context, const PlanStep& step);
+Result Exec(InitContext& context, const PlanStep& step);
+
+}  // namespace berth

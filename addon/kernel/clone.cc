@@ -1,0 +1,130 @@
+#include "clone.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+namespace berth {
+
+namespace {
+
+void Fill(const CloneRequest& request, uint64_t more_flags, int* pidfd, clone_args* arguments) {
+  memset(arguments, 0, sizeof *arguments);
+  arguments->flags = request.flags | more_flags | CLONE_PIDFD;
+  arguments->pidfd = reinterpret_cast<uint64_t>(pidfd);
+  arguments->exit_signal = SIGCHLD;
+  if (request.cgroup_fd >= 0) {
+    arguments->flags |= CLONE_INTO_CGROUP;
+    arguments->cgroup = static_cast<uint64_t>(request.cgroup_fd);
+  }
+}
+
+// clone3 whose child starts on another stack cannot return through this frame: the child calls `body` and
+// exits.
+long Clone3OnStack(clone_args* arguments, int (*body)(void*), void* argument) {
+  long result;
+#if defined(__x86_64__)
+  register int (*function)(void*) asm("r12") = body;
+  register void* parameter asm("r13") = argument;
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r13, %%rdi\n\t"
+      "call *%%r12\n\t"
+      "mov %%eax, %%edi\n\t"
+      "mov %[exit], %%eax\n\t"
+      "syscall\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(arguments), "S"(sizeof *arguments), "r"(function),
+        "r"(parameter), [exit] "i"(SYS_exit)
+      : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+  register long x8 asm("x8") = SYS_clone3;
+  register long x0 asm("x0") = reinterpret_cast<long>(arguments);
+  register long x1 asm("x1") = sizeof *arguments;
+  register int (*function)(void*) asm("x19") = body;
+  register void* parameter asm("x20") = argument;
+  asm volatile(
+      "svc #0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x29, xzr\n\t"
+      "mov x0, x20\n\t"
+      "blr x19\n\t"
+      "mov x8, %[exit]\n\t"
+      "svc #0\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(x8), "r"(x1), "r"(function), "r"(parameter), [exit] "i"(SYS_exit)
+      : "memory", "x30");
+  result = x0;
+#else
+#error "berth knows x86_64 and aarch64"
+#endif
+  return result;
+}
+
+}  // namespace
+
+Result Clone(const CloneRequest& request, CloneOutcome* outcome) {
+  clone_args arguments;
+  Fill(request, CLONE_CLEAR_SIGHAND, &outcome->pidfd, &arguments);
+  long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid < 0) return Result::last("clone3");
+  outcome->pid = static_cast<pid_t>(pid);
+  if (pid == 0) outcome->pidfd = -1;
+  return Result::success();
+}
+
+Result CloneVfork(const CloneRequest& request, int (*body)(void*), void* argument, CloneOutcome* outcome) {
+  constexpr size_t kStackBytes = 64 * 1024;
+  void* stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (stack == MAP_FAILED) return Result::last("mmap");
+  clone_args arguments;
+  Fill(request, CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND, &outcome->pidfd, &arguments);
+  arguments.stack = reinterpret_cast<uint64_t>(stack);
+  arguments.stack_size = kStackBytes;
+  // A signal handler of the parent must not run in a child that shares its memory.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  long pid = Clone3OnStack(&arguments, body, argument);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  munmap(stack, kStackBytes);
+  if (pid < 0) return Result::failure("clone3", static_cast<int>(-pid));
+  outcome->pid = static_cast<pid_t>(pid);
+  return Result::success();
+}
+
+uint64_t ProcessStartTime(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return 0;
+  char text[1024];
+  ssize_t size = read(file.get(), text, sizeof text - 1);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  // The command, field 2, may hold spaces and parentheses: fields are counted after its last ')'.
+  char* cursor = strrchr(text, ')');
+  if (cursor == nullptr) return 0;
+  for (int field = 2; field < 22; field++) {
+    cursor = strchr(cursor + 1, ' ');
+    if (cursor == nullptr) return 0;
+  }
+  return strtoull(cursor + 1, nullptr, 10);
+}
+
+}  // namespace berth

@@ -1,0 +1,103 @@
+#include "rooted.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace berth {
+
+namespace {
+
+int Openat2(int root, const char* path, uint64_t flags, uint64_t mode) {
+  open_how how;
+  memset(&how, 0, sizeof how);
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    // EAGAIN: a rename raced with the resolution of ".."; the kernel asks to try again.
+    if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) return static_cast<int>(fd);
+  }
+}
+
+/// Steps `current` one component down, making the directory when it is missing.
+int DescendMaking(int root, int current, const char* prefix, const char* name, mode_t mode, bool* made) {
+  *made = mkdirat(current, name, mode) == 0;
+  if (!*made && errno != EEXIST) return -1;
+  // From the root again, by the whole prefix: a component may be a symbolic link.
+  return Openat2(root, prefix, O_PATH | O_DIRECTORY, 0);
+}
+
+}  // namespace
+
+Result OpenInRoot(int root, const char* path, int flags, mode_t mode, Fd* out) {
+  out->reset(Openat2(root, path, static_cast<uint64_t>(static_cast<unsigned>(flags)), mode));
+  return out->valid() ? Result::success() : Result::last("openat2", path);
+}
+
+Result MakeDirsInRoot(int root, const char* path, mode_t mode, bool* made) {
+  *made = false;
+  char prefix[PATH_MAX];
+  size_t length = strlen(path);
+  if (length >= sizeof prefix) return Result::failure("mkdirat", ENAMETOOLONG, path);
+  memcpy(prefix, path, length + 1);
+  Fd current(Openat2(root, ".", O_PATH | O_DIRECTORY, 0));
+  if (!current.valid()) return Result::last("openat2", path);
+  size_t at = 0;
+  while (true) {
+    while (prefix[at] == '/') at++;
+    if (prefix[at] == '\0') return Result::success();
+    size_t end = at;
+    while (prefix[end] != '/' && prefix[end] != '\0') end++;
+    bool last = prefix[end + strspn(prefix + end, "/")] == '\0';
+    char saved = prefix[end];
+    prefix[end] = '\0';
+    int next = Openat2(root, prefix, O_PATH | O_DIRECTORY, 0);
+    if (next < 0 && errno == ENOENT) {
+      next = DescendMaking(root, current.get(), prefix, prefix + at, last ? mode : 0755, made);
+    } else {
+      *made = false;
+    }
+    if (next < 0) return Result::last("mkdirat", path);
+    current.reset(next);
+    prefix[end] = saved;
+    at = end;
+  }
+}
+
+Result OpenParentInRoot(int root, const char* path, Fd* parent, const char** name) {
+  const char* slash = strrchr(path, '/');
+  *name = slash == nullptr ? path : slash + 1;
+  if (**name == '\0' || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
+    return Result::failure("open parent", EINVAL, path);
+  }
+  char directory[PATH_MAX] = ".";
+  if (slash != nullptr && slash != path) {
+    size_t length = static_cast<size_t>(slash - path);
+    if (length >= sizeof directory) return Result::failure("open parent", ENAMETOOLONG, path);
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    bool made;
+    Result result = MakeDirsInRoot(root, directory, 0755, &made);
+    if (!result.ok()) return result;
+  }
+  return OpenInRoot(root, directory, O_PATH | O_DIRECTORY, 0, parent);
+}
+
+Result MakeFileInRoot(int root, const char* path) {
+  Fd parent;
+  const char* name;
+  Result result = OpenParentInRoot(root, path, &parent, &name);
+  if (!result.ok()) return result;
+  Fd file(openat(parent.get(), name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0644));
+  if (!file.valid() && errno != EEXIST) return Result::last("openat", path);
+  return Result::success();
+}
+
+}  // namespace berth

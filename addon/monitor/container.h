@@ -1,0 +1,80 @@
+// A container's first process: prepared, running, exited.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "log_pump.h"
+#include "process.h"
+
+namespace berth {
+
+enum class ContainerState : uint8_t { kPreparing = 0, kPrepared = 1, kRunning = 2, kExited = 3 };
+
+class Container : public Process {
+ public:
+  Container(Monitor& monitor, std::string id, std::string cgroup_path, uint8_t flags)
+      : Process(monitor), id_(std::move(id)), cgroup_path_(std::move(cgroup_path)), flags_(flags) {}
+
+  /// Opens the log and clones the process; the answer to `request_id` comes when the plan is at "ready".
+  Result Prepare(const std::string& log_path, const Plan& plan, int target_pidfd, Connection* asker,
+                 uint32_t request_id);
+  void Start(Connection* asker, uint32_t request_id);
+  /// Kills what runs; the answer comes when it is gone.
+  void Forget(Connection* asker, uint32_t request_id);
+  void Attach(Connection* connection, bool with_stdin);
+  Result ReopenLog() { return log_.Reopen(); }
+
+  const std::string& id() const { return id_; }
+  const std::string& cgroup_path() const { return cgroup_path_; }
+  ContainerState state() const { return state_; }
+  uint64_t started_at() const { return started_at_; }
+  bool forgotten() const { return forgotten_; }
+  void KillAll();
+  /// A cgroup left by an exec that ended, to be used by the next; empty when there is none.
+  std::string& spare_exec_cgroup() { return spare_exec_cgroup_; }
+
+  /// While output is being drained after the exit: gives up at the deadline.
+  void Tick(uint64_t now_ms);
+  bool draining() const { return drain_deadline_ms_ != 0; }
+  /// An asker's connection is gone.
+  void DropAsker(const Connection* connection);
+
+  void StdinEnded() override;
+  bool PeerClosed(Connection* connection) override;
+  void ConnectionLost(Connection* connection) override;
+
+ protected:
+  void OnReady() override;
+  void OnRunning() override;
+  void OnFailed(uint32_t step_index, const Result& result) override;
+  void OnOutput(bool is_stderr, std::string_view data) override;
+  void OnOutputEnd() override;
+  void OnReaped() override;
+  bool Congested() const override;
+
+ private:
+  struct Pending {
+    Connection* connection = nullptr;
+    uint32_t id = 0;
+  };
+
+  void Finish();
+  void AnswerForget();
+  bool WasOomKilled() const;
+
+  std::string id_, cgroup_path_;
+  uint8_t flags_;
+  LogPump log_;
+  ContainerState state_ = ContainerState::kPreparing;
+  bool go_sent_ = false, failed_ = false, forgotten_ = false, finished_ = false;
+  uint64_t started_at_ = 0;
+  uint64_t drain_deadline_ms_ = 0;
+  Pending preparing_, starting_;
+  std::vector<Pending> forgetting_;
+  std::vector<Connection*> attached_;
+  std::string spare_exec_cgroup_;
+};
+
+}  // namespace berth

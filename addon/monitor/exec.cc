@@ -1,0 +1,112 @@
+#include "exec.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cgroup_file.h"
+#include "container.h"
+#include "monitor.h"
+
+namespace berth {
+
+ExecProcess::~ExecProcess() = default;
+
+Result ExecProcess::MakeCgroup(Container& container) {
+  cgroup_path_.swap(container.spare_exec_cgroup());
+  if (!cgroup_path_.empty()) return Result::success();
+  cgroup_path_ = container.cgroup_path() + "/x-" + std::to_string(monitor_.NextExecNumber());
+  if (mkdir(cgroup_path_.c_str(), 0755) != 0) return Result::last("mkdir cgroup", cgroup_path_.c_str());
+  return Result::success();
+}
+
+Result ExecProcess::Begin(Container& container, const Plan& plan, uint8_t flags) {
+  Result result = MakeCgroup(container);
+  if (!result.ok()) return result;
+  Fd cgroup(open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!cgroup.valid()) return Result::last("open cgroup", cgroup_path_.c_str());
+  bool tty = (flags & kFlagTty) != 0, with_stdin = (flags & kFlagStdin) != 0;
+  result = Spawn({&plan, cgroup.get(), container.pidfd(), tty, with_stdin});
+  if (result.ok()) connection_->BecomeStream(this, with_stdin);
+  return result;
+}
+
+void ExecProcess::OnRunning() {
+  if (connection_ == nullptr) return;
+  FrameWriter started(FrameType::kStreamStarted, 0);
+  started.U32(static_cast<uint32_t>(pid())).U64(start_time());
+  connection_->Send(started);
+}
+
+void ExecProcess::OnFailed(uint32_t step_index, const Result& result) {
+  failed_ = true;
+  if (connection_ != nullptr) connection_->SendFailed(0, step_index, result);
+}
+
+void ExecProcess::OnOutput(bool is_stderr, std::string_view data) {
+  if (connection_ != nullptr && !abandoned_) {
+    connection_->SendOutput(is_stderr ? FrameType::kStderr : FrameType::kStdout, data);
+  }
+}
+
+void ExecProcess::Abandon() {
+  if (abandoned_) return;
+  abandoned_ = true;
+  WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  Kill();
+}
+
+bool ExecProcess::PeerClosed(Connection*) {
+  Abandon();
+  return true;
+}
+
+void ExecProcess::ConnectionLost(Connection* connection) {
+  ForgetSource(connection);
+  connection_ = nullptr;
+  Abandon();
+}
+
+void ExecProcess::OnReaped() {
+  // What the process wrote is in the pipes by now; what its left-over children write later is not of this
+  // exec.
+  DrainOutputs();
+  CloseOutputs();
+  if (abandoned_ && CgroupPopulated(cgroup_path_)) {
+    waiting_for_end_ = true;
+    return;
+  }
+  Finish();
+}
+
+void ExecProcess::Tick() {
+  WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  if (CgroupPopulated(cgroup_path_)) return;
+  waiting_for_end_ = false;
+  Finish();
+}
+
+void ExecProcess::Finish() {
+  Container* container = monitor_.Find(container_id_);
+  if (!CgroupPopulated(cgroup_path_)) {
+    if (container != nullptr && container->spare_exec_cgroup().empty()) {
+      container->spare_exec_cgroup() = cgroup_path_;
+    } else if (rmdir(cgroup_path_.c_str()) != 0) {
+      // Its removal goes with the container's cgroup.
+    }
+  }
+  if (connection_ != nullptr) {
+    Connection* connection = connection_;
+    connection_ = nullptr;
+    connection->ForgetProcess();
+    if (!failed_) {
+      FrameWriter ended(FrameType::kStreamExited, 0);
+      ended.U8(exit().code).U8(exit().signal);
+      connection->Send(ended);
+    }
+    connection->FinishSoon();
+  }
+  monitor_.Erase(this);
+}
+
+}  // namespace berth

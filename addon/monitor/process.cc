@@ -1,0 +1,204 @@
+#include "process.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "../init/init.h"
+#include "../kernel/clone.h"
+#include "monitor.h"
+
+namespace berth {
+
+struct Process::ChildEnds {
+  Fd sync;
+  Fd stdio[3];
+};
+
+class Process::SyncWatch : public Watch {
+ public:
+  explicit SyncWatch(Process& process) : process_(process) {}
+  void OnReady(uint32_t) override { process_.TakeSync(); }
+
+ private:
+  Process& process_;
+};
+
+class Process::OutputWatch : public Watch {
+ public:
+  OutputWatch(Process& process, int index) : process_(process), index_(index) {}
+  void OnReady(uint32_t) override { process_.ReadOutput(index_, false); }
+
+ private:
+  Process& process_;
+  int index_;
+};
+
+Process::~Process() {
+  CloseOutputs();
+  CloseStdin();
+  if (sync_watch_ != nullptr) {
+    monitor_.loop().Remove(sync_.get());
+    monitor_.loop().Bury(std::move(sync_watch_));
+  }
+}
+
+Result Process::MakeStdio(const SpawnRequest& request, ChildEnds* child) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return Result::last("socketpair");
+  sync_.reset(pair[0]);
+  child->sync.reset(pair[1]);
+  if (fcntl(sync_.get(), F_SETFL, O_NONBLOCK) != 0) return Result::last("fcntl");
+  for (int fd = 0; fd <= 2; fd++) {
+    bool piped = !request.tty && (fd != 0 || request.with_stdin);
+    if (!piped) {
+      child->stdio[fd].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
+      if (!child->stdio[fd].valid()) return Result::last("open", "/dev/null");
+      continue;
+    }
+    if (pipe2(pair, O_CLOEXEC) != 0) return Result::last("pipe2");
+    Fd& ours = fd == 0 ? stdin_ : output_fds_[fd - 1];
+    ours.reset(pair[fd == 0 ? 1 : 0]);
+    child->stdio[fd].reset(pair[fd == 0 ? 0 : 1]);
+    if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return Result::last("fcntl");
+  }
+  return Result::success();
+}
+
+Result Process::Spawn(const SpawnRequest& request) {
+  ChildEnds child;
+  Result result = MakeStdio(request, &child);
+  if (!result.ok()) return result;
+  // Made here, because nothing is allocated between clone3 and execve.
+  std::vector<const char*> argv(request.plan->exec_arguments(false) + 1);
+  std::vector<const char*> envp(request.plan->exec_arguments(true) + 1);
+  CloneRequest clone;
+  clone.flags = request.plan->header().clone_flags & ~static_cast<uint64_t>(CLONE_NEWCGROUP);
+  clone.cgroup_fd = request.cgroup_fd;
+  result = monitor_.EnterPidNamespace(*request.plan, request.target_pidfd);
+  if (!result.ok()) return result;
+  CloneOutcome outcome;
+  result = Clone(clone, &outcome);
+  if (result.ok() && outcome.pid == 0) RunChild(request, child, argv.data(), envp.data());
+  Result back = monitor_.LeavePidNamespace();
+  if (!result.ok()) return result;
+  pid_ = outcome.pid;
+  pidfd_.reset(outcome.pidfd);
+  if (!back.ok()) {
+    Kill();
+    return back;
+  }
+  Adopt(request, child);
+  return Result::success();
+}
+
+void Process::RunChild(const SpawnRequest& request, ChildEnds& child, const char** argv, const char** envp) {
+  InitContext context;
+  context.plan = request.plan;
+  context.sync = child.sync.get();
+  context.target_pidfd = request.target_pidfd;
+  context.pod_mount_ns = monitor_.pod_mount_ns();
+  context.tty = request.tty;
+  context.argv = argv;
+  context.envp = envp;
+  for (int fd = 0; fd <= 2; fd++) {
+    // The source is never 0..2: the monitor keeps those open on /dev/null.
+    if (dup2(child.stdio[fd].get(), fd) < 0) _exit(127);
+  }
+  RunInit(context);
+}
+
+void Process::Adopt(const SpawnRequest& request, ChildEnds&) {
+  start_time_ = ProcessStartTime(pid_);
+  with_stdin_ = request.with_stdin;
+  sync_watch_ = std::make_unique<SyncWatch>(*this);
+  monitor_.loop().Add(sync_.get(), EPOLLIN, sync_watch_.get());
+  for (int index = 0; index < 2; index++) {
+    if (!output_fds_[index].valid()) continue;
+    outputs_[index] = std::make_unique<OutputWatch>(*this, index);
+    monitor_.loop().Add(output_fds_[index].get(), EPOLLIN, outputs_[index].get());
+  }
+}
+
+void Process::TakeSync() {
+  while (sync_.valid()) {
+    InitMessage message;
+    iovec data{&message, sizeof message};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr header{};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    ssize_t size = recvmsg(sync_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) return;
+    if (size != sizeof message) {
+      monitor_.loop().Remove(sync_.get());
+      monitor_.loop().Bury(std::move(sync_watch_));
+      sync_.reset();
+      if (!reaped_) OnRunning();
+      return;
+    }
+    cmsghdr* part = CMSG_FIRSTHDR(&header);
+    if (message.kind == InitMessageKind::kConsole && part != nullptr && part->cmsg_type == SCM_RIGHTS) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(part), sizeof fd);
+      TakeTerminal(Fd(fd));
+    } else if (message.kind == InitMessageKind::kReady) {
+      OnReady();
+    } else if (message.kind == InitMessageKind::kFailed) {
+      message.step[sizeof message.step - 1] = message.path[sizeof message.path - 1] = '\0';
+      // Copied: the message's step is not a literal, and the failure is sent on at once.
+      OnFailed(message.step_index, Result::failure(message.step, message.error, message.path));
+      monitor_.loop().Remove(sync_.get());
+      monitor_.loop().Bury(std::move(sync_watch_));
+      sync_.reset();
+      return;
+    }
+  }
+}
+
+void Process::FinishHandshake() {
+  if (sync_.valid()) TakeSync();
+}
+
+void Process::SendGo() {
+  InitMessage message{};
+  message.kind = InitMessageKind::kGo;
+  (void)!send(sync_.get(), &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void Process::TakeTerminal(Fd master) {
+  terminal_ = std::move(master);
+  fcntl(terminal_.get(), F_SETFL, O_NONBLOCK);
+  output_fds_[0].reset(fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3));
+  if (with_stdin_) stdin_.reset(fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3));
+  outputs_[0] = std::make_unique<OutputWatch>(*this, 0);
+  monitor_.loop().Add(output_fds_[0].get(), EPOLLIN, outputs_[0].get());
+}
+
+void Process::Reaped(int wait_status) {
+  FinishHandshake();
+  reaped_ = true;
+  exit_.finished_at = NowMicros();
+  if (WIFSIGNALED(wait_status)) {
+    exit_.signal = static_cast<uint8_t>(WTERMSIG(wait_status));
+    exit_.code = static_cast<uint8_t>(128 + exit_.signal);
+  } else {
+    exit_.code = static_cast<uint8_t>(WEXITSTATUS(wait_status));
+  }
+  CloseStdin();
+  OnReaped();
+}
+
+void Process::Kill() {
+  if (pidfd_.valid() && !reaped_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+}  // namespace berth

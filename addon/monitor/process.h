@@ -1,0 +1,125 @@
+// A process that the monitor cloned: its handshake, its stdio, its exit. Containers and execs are its two
+// kinds.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../init/handshake.h"
+#include "../init/plan.h"
+#include "../kernel/fd.h"
+#include "../kernel/result.h"
+#include "connection.h"
+#include "loop.h"
+
+namespace berth {
+
+class Monitor;
+
+struct ExitStatus {
+  uint64_t finished_at = 0;  // microseconds
+  uint8_t code = 0;          // 128 + signal when a signal ended it
+  uint8_t signal = 0;
+  bool oom = false;
+};
+
+struct SpawnRequest {
+  const Plan* plan;
+  int cgroup_fd;
+  int target_pidfd;  // whose namespaces are joined, -1: none
+  bool tty;
+  bool with_stdin;
+};
+
+class Process {
+ public:
+  explicit Process(Monitor& monitor) : monitor_(monitor) {}
+  virtual ~Process();
+  Process(const Process&) = delete;
+
+  /// Clones the process, which begins with its plan at once.
+  Result Spawn(const SpawnRequest& request);
+
+  pid_t pid() const { return pid_; }
+  int pidfd() const { return pidfd_.get(); }
+  uint64_t start_time() const { return start_time_; }
+  const ExitStatus& exit() const { return exit_; }
+  bool reaped() const { return reaped_; }
+
+  /// waitpid told of its end.
+  void Reaped(int wait_status);
+  void Kill();
+
+  void WriteStdin(std::string_view data, Connection* from);
+  /// The client will send no more input.
+  virtual void StdinEnded() = 0;
+  void Resize(uint16_t rows, uint16_t columns);
+  void ReaderCaughtUp();
+  /// The peer closed its end. True when the connection shall stay for what is still to be sent.
+  virtual bool PeerClosed(Connection* connection) = 0;
+  /// The connection is gone altogether.
+  virtual void ConnectionLost(Connection* connection) = 0;
+
+ protected:
+  virtual void OnReady() = 0;
+  /// execve happened: the handshake's socket closed by itself.
+  virtual void OnRunning() = 0;
+  virtual void OnFailed(uint32_t step_index, const Result& result) = 0;
+  virtual void OnOutput(bool is_stderr, std::string_view data) = 0;
+  /// All outputs reached their end.
+  virtual void OnOutputEnd() = 0;
+  virtual void OnReaped() = 0;
+  /// True while a reader is too slow to take more.
+  virtual bool Congested() const = 0;
+
+  /// Closes the input once everything pending was taken.
+  void EndStdin();
+  void CloseStdin();
+  void ForgetSource(const Connection* connection);
+  bool outputs_open() const { return outputs_[0] != nullptr || outputs_[1] != nullptr; }
+  /// Reads what is there now, ignoring slow readers: the process has ended.
+  void DrainOutputs();
+  void CloseOutputs();
+  void set_exit(const ExitStatus& status) { exit_ = status; }
+  void SendGo();
+  /// Takes what the handshake still holds, before the exit is believed.
+  void FinishHandshake();
+
+  Monitor& monitor_;
+
+ private:
+  class SyncWatch;
+  class OutputWatch;
+  class InputWatch;
+
+  struct ChildEnds;
+  Result MakeStdio(const SpawnRequest& request, ChildEnds* child);
+  [[noreturn]] void RunChild(const SpawnRequest& request, ChildEnds& child, const char** argv,
+                             const char** envp);
+  void Adopt(const SpawnRequest& request, ChildEnds& child);
+  void TakeSync();
+  void TakeTerminal(Fd master);
+  bool ReadOutput(int index, bool all);
+  void EndOutput(int index);
+  void FlushStdin();
+
+  pid_t pid_ = -1;
+  Fd pidfd_;
+  uint64_t start_time_ = 0;
+  Fd sync_, stdin_, terminal_;
+  Fd output_fds_[2];
+  std::unique_ptr<Watch> sync_watch_, stdin_watch_;
+  std::unique_ptr<Watch> outputs_[2];  // stdout and stderr; with a tty only the first
+  bool with_stdin_ = false, stdin_ending_ = false, stdin_watched_ = false;
+  bool paused_ = false;
+  std::string stdin_pending_;
+  std::vector<Connection*> stdin_sources_;
+  bool reaped_ = false;
+  ExitStatus exit_;
+};
+
+}  // namespace berth

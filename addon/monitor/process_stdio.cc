@@ -1,0 +1,148 @@
+// The streams of a process: output to the log and to readers, input from a client, the terminal's size.
+
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+
+#include "monitor.h"
+#include "process.h"
+
+namespace berth {
+
+namespace {
+/// Input that waits for a process which does not read; the client is held beyond it.
+constexpr size_t kInputHigh = 64 * 1024;
+}  // namespace
+
+class Process::InputWatch : public Watch {
+ public:
+  explicit InputWatch(Process& process) : process_(process) {}
+  void OnReady(uint32_t) override { process_.FlushStdin(); }
+
+ private:
+  Process& process_;
+};
+
+bool Process::ReadOutput(int index, bool all) {
+  static char buffer[64 * 1024];
+  while (outputs_[index] != nullptr) {
+    if (!all && Congested()) {
+      if (!paused_) {
+        paused_ = true;
+        for (int i = 0; i < 2; i++) {
+          if (outputs_[i] != nullptr) monitor_.loop().Change(output_fds_[i].get(), 0, outputs_[i].get());
+        }
+      }
+      return false;
+    }
+    ssize_t size = read(output_fds_[index].get(), buffer, sizeof buffer);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) return false;
+    // EIO: the last slave of a pty was closed.
+    if (size <= 0) {
+      EndOutput(index);
+      return true;
+    }
+    OnOutput(index == 1, std::string_view(buffer, static_cast<size_t>(size)));
+    if (!all && static_cast<size_t>(size) < sizeof buffer) return false;
+  }
+  return true;
+}
+
+void Process::EndOutput(int index) {
+  monitor_.loop().Remove(output_fds_[index].get());
+  monitor_.loop().Bury(std::move(outputs_[index]));
+  output_fds_[index].reset();
+  if (!outputs_open()) OnOutputEnd();
+}
+
+void Process::DrainOutputs() {
+  for (int index = 0; index < 2; index++) ReadOutput(index, true);
+}
+
+void Process::CloseOutputs() {
+  for (int index = 0; index < 2; index++) {
+    if (outputs_[index] == nullptr) continue;
+    monitor_.loop().Remove(output_fds_[index].get());
+    monitor_.loop().Bury(std::move(outputs_[index]));
+    output_fds_[index].reset();
+  }
+}
+
+void Process::ReaderCaughtUp() {
+  if (!paused_ || Congested()) return;
+  paused_ = false;
+  for (int i = 0; i < 2; i++) {
+    if (outputs_[i] != nullptr) monitor_.loop().Change(output_fds_[i].get(), EPOLLIN, outputs_[i].get());
+  }
+}
+
+void Process::WriteStdin(std::string_view data, Connection* from) {
+  if (!stdin_.valid() || stdin_ending_) return;
+  stdin_pending_.append(data);
+  FlushStdin();
+  if (stdin_pending_.size() > kInputHigh) {
+    from->HoldInput(true);
+    stdin_sources_.push_back(from);
+  }
+}
+
+void Process::FlushStdin() {
+  size_t at = 0;
+  bool broken = false;
+  while (at < stdin_pending_.size()) {
+    ssize_t size = write(stdin_.get(), stdin_pending_.data() + at, stdin_pending_.size() - at);
+    if (size < 0 && errno == EINTR) continue;
+    broken = size < 0 && errno != EAGAIN;
+    if (size < 0) break;
+    at += static_cast<size_t>(size);
+  }
+  stdin_pending_.erase(0, at);
+  if (broken || (stdin_pending_.empty() && stdin_ending_)) return CloseStdin();
+  bool watch = !stdin_pending_.empty();
+  if (watch && !stdin_watched_) {
+    stdin_watch_ = std::make_unique<InputWatch>(*this);
+    monitor_.loop().Add(stdin_.get(), EPOLLOUT, stdin_watch_.get());
+  } else if (!watch && stdin_watched_) {
+    monitor_.loop().Remove(stdin_.get());
+    monitor_.loop().Bury(std::move(stdin_watch_));
+  }
+  stdin_watched_ = watch;
+  if (stdin_pending_.size() > kInputHigh) return;
+  for (Connection* source : stdin_sources_) source->HoldInput(false);
+  stdin_sources_.clear();
+}
+
+void Process::EndStdin() {
+  // What the client sent before it ended its input still goes to the process.
+  stdin_ending_ = true;
+  if (stdin_pending_.empty()) CloseStdin();
+}
+
+void Process::ForgetSource(const Connection* connection) { std::erase(stdin_sources_, connection); }
+
+void Process::CloseStdin() {
+  if (!stdin_.valid()) return;
+  if (stdin_watched_) {
+    monitor_.loop().Remove(stdin_.get());
+    monitor_.loop().Bury(std::move(stdin_watch_));
+    stdin_watched_ = false;
+  }
+  if (terminal_.valid()) {
+    // A terminal has no end of file of its own: the line discipline makes one of ^D.
+    if (!reaped_) (void)!write(terminal_.get(), "\x04", 1);
+  }
+  stdin_.reset();
+  std::string().swap(stdin_pending_);
+  for (Connection* source : stdin_sources_) source->HoldInput(false);
+  stdin_sources_.clear();
+}
+
+void Process::Resize(uint16_t rows, uint16_t columns) {
+  if (!terminal_.valid()) return;
+  winsize size{};
+  size.ws_row = rows;
+  size.ws_col = columns;
+  ioctl(terminal_.get(), TIOCSWINSZ, &size);
+}
+
+}  // namespace berth
