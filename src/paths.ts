@@ -13,12 +13,16 @@ export interface Paths {
   readonly database: string;
   /** Working directory of overlay mounts; layer and snapshot paths in plans are relative to it. */
   readonly snapshots: string;
-  /** Directory in which a container's root is attached inside its own mount namespace; always empty in the host. */
+  /**
+   * Directory in which a container's root is attached inside its own mount namespace; always empty in the
+   * host.
+   */
   readonly rootAttach: string;
   readonly netnsDir: string;
   /**
    * Six hexadecimal digits of the state path. Names of kernel objects outside root and state (pinned
-   * namespaces, cgroups) carry them, so that daemons that run side by side never take each other's for orphans.
+   * namespaces, cgroups) carry them, so that daemons that run side by side never take each other's for
+   * orphans.
    */
   readonly instance: string;
   /** Layers being unpacked: emptied at start-up. */

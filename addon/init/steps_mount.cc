@@ -64,6 +64,7 @@ struct Overlay {
   const char* work;
   const char* attach_at;
   bool is_volatile;
+  bool allow_devices;  // else device nodes of an image cannot be opened
 };
 
 /// fsopen with one lowerdir+ per layer. `too_old`: the kernel is older than 6.5 and does not know lowerdir+.
@@ -86,7 +87,7 @@ Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
   if (overlay.is_volatile && fsconfig(context.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) != 0) {
     return Result::last("volatile", overlay.upper);
   }
-  return Finish(context.get(), 0, overlay.upper, mount);
+  return Finish(context.get(), overlay.allow_devices ? 0 : MOUNT_ATTR_NODEV, overlay.upper, mount);
 }
 
 /// mount(2), whose options must fit a page: hence relative paths with short names.
@@ -104,7 +105,7 @@ Result OverlayLegacy(const Overlay& overlay) {
     memcpy(data + used, lower, length + 1);
     used += length;
   }
-  if (mount("overlay", overlay.attach_at, "overlay", 0, data) != 0)
+  if (mount("overlay", overlay.attach_at, "overlay", overlay.allow_devices ? 0 : MS_NODEV, data) != 0)
     return Result::last("mount", overlay.attach_at);
   return Result::success();
 }
@@ -141,8 +142,13 @@ Result OpenShm(InitContext& context, const PlanStep& step) {
 Result OverlayRoot(InitContext& context, const PlanStep& step) {
   const Plan& plan = *context.plan;
   const char* upper = plan.text(step, 2);
-  Overlay overlay{plan.text(step, 1),     step.a, upper, upper + strlen(upper) + 1, plan.text(step, 3),
-                  (step.options & 1) != 0};
+  Overlay overlay{.lowers = plan.text(step, 1),
+                  .lower_count = step.a,
+                  .upper = upper,
+                  .work = upper + strlen(upper) + 1,
+                  .attach_at = plan.text(step, 3),
+                  .is_volatile = (step.options & 1) != 0,
+                  .allow_devices = (step.options & 4) != 0};
   const char* base = plan.text(step, 0);
   if (chdir(base) != 0) return Result::last("chdir", base);
   bool legacy = (step.options & 2) != 0;
@@ -199,15 +205,17 @@ Result Mount(InitContext& context, const PlanStep& step) {
 Result AttachTree(InitContext& context, const PlanStep& step) {
   const char* target = context.plan->text(step, 0);
   int tree = context.slots[step.slot];
-  if (step.a != 0 || step.b != 0 || step.c != 0) {
-    mount_attr attributes;
-    memset(&attributes, 0, sizeof attributes);
-    attributes.attr_set = step.a;
-    attributes.attr_clr = step.b;
-    attributes.propagation = step.c;
+  if (step.a != 0 || step.b != 0) {
+    mount_attr attributes{.attr_set = step.a, .attr_clr = step.b, .propagation = 0, .userns_fd = 0};
     unsigned flags = AT_EMPTY_PATH | ((step.options & 1) != 0 ? AT_RECURSIVE : 0);
     if (mount_setattr(tree, "", flags, &attributes, sizeof attributes) != 0) {
       return Result::last("mount_setattr", target);
+    }
+  }
+  if (step.c != 0) {
+    mount_attr propagation{.attr_set = 0, .attr_clr = 0, .propagation = step.c, .userns_fd = 0};
+    if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &propagation, sizeof propagation) != 0) {
+      return Result::last("mount_setattr propagation", target);
     }
   }
   if ((step.options & 2) != 0) {

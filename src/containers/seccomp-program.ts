@@ -1,7 +1,7 @@
 // The compiled seccomp filter of a container, from the cache when the same was asked for before.
 
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { BerthError, errnoOf, wrapError } from "../lib/errors.ts";
 import type { SeccompTarget } from "../spec/inputs.ts";
 import { seccompChoice } from "../spec/seccomp-choice.ts";
@@ -31,10 +31,10 @@ export async function seccompProgram(
 
 async function readProfile(directory: string, name: string): Promise<string> {
   try {
-    return await readFile(join(directory, name), "utf8");
+    return await readFile(resolve(directory, name), "utf8");
   } catch (error) {
     const code = errnoOf(error) === "ENOENT" ? "NOT_FOUND" : "INTERNAL";
-    throw wrapError(`read seccomp profile "${join(directory, name)}"`, error, code);
+    throw wrapError(`read seccomp profile "${resolve(directory, name)}"`, error, code);
   }
 }
 

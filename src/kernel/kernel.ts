@@ -6,7 +6,10 @@ import type { Digest } from "../types/ids.ts";
 import type { ProcessRef } from "../types/pod.ts";
 
 export interface ProcessKernel {
-  /** Copies the monitor's binary into a sealed memfd; to be called once. Returns nothing: the addon keeps it. */
+  /**
+   * Copies the monitor's binary into a sealed memfd; to be called once. Returns nothing: the addon keeps
+   * it.
+   */
   loadMonitor(binaryPath: string): Promise<void>;
   /**
    * clone3(CLONE_INTO_CGROUP | CLONE_PIDFD | CLONE_VFORK) of a monitor, which executes `plan` and answers.
@@ -23,7 +26,10 @@ export interface ProcessKernel {
     plan: Uint8Array;
     timeoutMs: number;
   }): Promise<ProcessRef>;
-  /** Start time of a live, unreaped process (field 22 of /proc/pid/stat), or null. Synchronous: one small read. */
+  /**
+   * Start time of a live, unreaped process (field 22 of /proc/pid/stat), or null. Synchronous: one small
+   * read.
+   */
   processStartTime(pid: number): number | null;
   /** pidfd_open, check of the start time, pidfd_send_signal. False when the process is gone. */
   signalProcess(process: ProcessRef, signal: number): boolean;
@@ -38,9 +44,15 @@ export interface CgroupKernel {
   writeCgroup(path: string, file: string, value: string): Promise<void>;
   /** Contents of one interface file, or null when the file or the cgroup is missing. */
   readCgroup(path: string, file: string): Promise<string | null>;
-  /** Writes 1 to cgroup.kill; waits until the cgroup is unpopulated or `timeoutMs` passed. False on time-out. A missing cgroup is true. */
+  /**
+   * Writes 1 to cgroup.kill; waits until the cgroup is unpopulated or `timeoutMs` passed. False on time-
+   * out. A missing cgroup is true.
+   */
   killCgroup(path: string, timeoutMs: number): Promise<boolean>;
-  /** rmdir of the cgroup and its descendants (unpopulated), retrying EBUSY for a short while. Missing is fine. */
+  /**
+   * rmdir of the cgroup and its descendants (unpopulated), retrying EBUSY for a short while. Missing is
+   * fine.
+   */
   removeCgroup(path: string): Promise<void>;
 }
 
@@ -70,7 +82,10 @@ export interface UnpackResult {
 
 /** One layer on its way to disk: inflating, hashing and untarring happen on native threads. */
 export interface LayerUnpack {
-  /** Takes the next piece of the compressed stream. Resolves when there is room for more; rejects with what went wrong. */
+  /**
+   * Takes the next piece of the compressed stream. Resolves when there is room for more; rejects with what
+   * went wrong.
+   */
   write(chunk: Uint8Array): Promise<void>;
   /** The stream is complete: resolves when everything is on disk and synced. */
   finish(): Promise<UnpackResult>;
@@ -79,11 +94,17 @@ export interface LayerUnpack {
 }
 
 export interface LayerKernel {
-  /** Begins to unpack into the existing, empty `directory`. The compression is found from the stream's magic. */
+  /**
+   * Begins to unpack into the existing, empty `directory`. The compression is found from the stream's
+   * magic.
+   */
   unpackLayer(directory: string, limits: UnpackLimits): LayerUnpack;
   /** Removes a tree without following links or crossing mounts. Missing is fine. */
   removeTree(path: string): Promise<void>;
-  /** Reads a file of the overlay made of `layers` (absolute directories, top first), links resolved inside; null when missing. */
+  /**
+   * Reads a file of the overlay made of `layers` (absolute directories, top first), links resolved inside;
+   * null when missing.
+   */
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
   /** Bytes (512-byte blocks allocated) and inodes below a directory. */
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
@@ -113,7 +134,10 @@ export interface SeccompRules {
 }
 
 export interface SeccompKernel {
-  /** Compiles to a BPF program (struct sock_filter[]) with libseccomp, binary tree optimisation. Unknown system calls are skipped. */
+  /**
+   * Compiles to a BPF program (struct sock_filter[]) with libseccomp, binary tree optimisation. Unknown
+   * system calls are skipped.
+   */
   compileSeccomp(rules: SeccompRules): Promise<Uint8Array>;
 }
 

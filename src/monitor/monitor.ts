@@ -1,8 +1,8 @@
 // What the daemon asks of a pod's monitor. `connect.ts` is the real one.
 
+import type { ExitFacts } from "../types/container.ts";
 import type { ContainerId, Micros, PodId } from "../types/ids.ts";
 import type { ProcessRef } from "../types/pod.ts";
-import type { ExitFacts } from "../types/container.ts";
 
 export interface PrepareRequest {
   readonly id: ContainerId;
@@ -29,11 +29,17 @@ export interface ExecRequest {
   readonly plan: Uint8Array;
 }
 
-/** Streams of an exec or of an attached container. Closing it ends the exec (all of its processes are killed) or detaches. */
+/**
+ * Streams of an exec or of an attached container. Closing it ends the exec (all of its processes are
+ * killed) or detaches.
+ */
 export interface StreamSession {
   onStdout: ((chunk: Buffer) => void) | undefined;
   onStderr: ((chunk: Buffer) => void) | undefined;
-  /** Resolves when the first process ended and its output was drained; rejects when it could not be started (KernelError) or the monitor went away. */
+  /**
+   * Resolves when the first process ended and its output was drained; rejects when it could not be started
+   * (KernelError) or the monitor went away.
+   */
   readonly exited: Promise<{ exitCode: number; signal: number }>;
   /** Resolves when the process runs. */
   readonly started: Promise<ProcessRef>;
@@ -60,11 +66,20 @@ export interface MonitoredContainer {
 
 export interface Monitor {
   readonly podId: PodId;
-  /** Clones the container's process and executes its plan up to "ready". Rejects with KernelError whose step is "plan:<index>". */
+  /**
+   * Clones the container's process and executes its plan up to "ready". Rejects with KernelError whose
+   * step is "plan:<index>".
+   */
   prepare(request: PrepareRequest): Promise<ProcessRef>;
-  /** Lets the prepared process execve. Resolves when it did; rejects with KernelError when execve failed (the container is then gone). */
+  /**
+   * Lets the prepared process execve. Resolves when it did; rejects with KernelError when execve failed
+   * (the container is then gone).
+   */
   start(id: ContainerId): Promise<{ startedAt: Micros }>;
-  /** Kills a prepared or running process and forgets the container and its exit record. Unknown ids are fine. */
+  /**
+   * Kills a prepared or running process and forgets the container and its exit record. Unknown ids are
+   * fine.
+   */
   forget(id: ContainerId): Promise<void>;
   exec(request: ExecRequest): StreamSession;
   attach(id: ContainerId, options: { stdin: boolean }): StreamSession;

@@ -104,8 +104,15 @@ function rootStep(input: ContainerPlanInput): PlanStep {
     work: `${input.snapshot}/w`,
     attachAt: input.paths.rootAttach,
     volatile: true,
+    allowDevices: opensDevicesInRoot(input),
     forceLegacy: input.forceLegacyOverlay,
   };
+}
+
+/** Nodes made in /dev are on a mount of their own; one elsewhere needs a root that lets devices be opened. */
+function opensDevicesInRoot(input: ContainerPlanInput): boolean {
+  const { security, devices } = input.container;
+  return security.privileged || devices.some((device) => !device.containerPath.startsWith("/dev/"));
 }
 
 function attachStep(volume: Volume, index: number): PlanStep {

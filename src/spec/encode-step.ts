@@ -70,7 +70,7 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
   "open-tree": (step) => ({ slot: step.slot, options: bits(step.recursive), strings: [step.source] }),
   "open-shm": (step) => ({ slot: step.slot }),
   "overlay-root": (step) => ({
-    options: bits(step.volatile, step.forceLegacy),
+    options: bits(step.volatile, step.forceLegacy, step.allowDevices),
     a: step.lowers.length,
     strings: [step.base, { values: step.lowers }, { values: [step.upper, step.work] }, step.attachAt],
   }),

@@ -23,7 +23,8 @@ function migrate(store: Store, path: string): void {
     store.close();
     throw new BerthError(
       "FAILED_PRECONDITION",
-      `open database "${path}": its schema is version ${version}, this berthd knows up to ${migrations.length}; run a newer berthd`,
+      `open database "${path}": its schema is version ${version}, ` +
+        `this berthd knows up to ${migrations.length}; run a newer berthd`,
     );
   }
   for (let next = version; next < migrations.length; next++) {

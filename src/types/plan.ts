@@ -24,7 +24,10 @@ export type PlanStep =
   | { op: "open-tree"; slot: number; source: string; recursive: boolean }
   /** The same of the pod's /dev/shm. */
   | { op: "open-shm"; slot: number }
-  /** The overlay root. `lowers` (top first), `upper` and `work` are relative to `base`; attached at `attachAt`. */
+  /**
+   * The overlay root. `lowers` (top first), `upper` and `work` are relative to `base`; attached at
+   * `attachAt`.
+   */
   | {
       op: "overlay-root";
       base: string;
@@ -33,10 +36,15 @@ export type PlanStep =
       work: string;
       attachAt: string;
       volatile: boolean;
+      /** Device nodes in the root can be opened; else it is mounted nodev. */
+      allowDevices: boolean;
       /** Use mount(2) although fsopen would do; for tests of the old kernels' path. */
       forceLegacy: boolean;
     }
-  /** fsopen + fsconfig + fsmount + move_mount. `attributes` are MOUNT_ATTR_*. `options` are "key=value" or "key". */
+  /**
+   * fsopen + fsconfig + fsmount + move_mount. `attributes` are MOUNT_ATTR_*. `options` are "key=value" or
+   * "key".
+   */
   | {
       op: "mount";
       fstype: string;
@@ -67,13 +75,17 @@ export type PlanStep =
   | { op: "readonly-path"; target: string }
   /** The root mount itself becomes read-only. */
   | { op: "root-readonly" }
-  /** A pty of the container's own devpts; its master goes to the monitor, its slave becomes stdio and /dev/console. */
+  /**
+   * A pty of the container's own devpts; its master goes to the monitor, its slave becomes stdio and
+   * /dev/console.
+   */
   | { op: "console"; rows: number; columns: number }
   | { op: "pivot-root" }
   // -- container and exec plans ----------------------------------------------------------------
   /** setns into the namespaces of the target container (CLONE_NEW* flags). */
   | { op: "join"; flags: number }
-  | { op: "oom-score"; value: number; /** Go on at the nearest value when the kernel forbids it. */ clamp: boolean }
+  /** With `clamp` it goes on at the nearest value when the kernel forbids the wanted one. */
+  | { op: "oom-score"; value: number; clamp: boolean }
   | { op: "rlimit"; resource: number; soft: number; hard: number; clamp: boolean }
   | { op: "session-keyring" }
   | { op: "cap-bounding"; mask: bigint }
@@ -99,7 +111,10 @@ export type PlanOp = PlanStep["op"];
 export interface Plan {
   /** CLONE_NEW* flags of the process itself, besides what it inherits from the monitor. */
   readonly cloneFlags: number;
-  /** "own": as cloneFlags say; "pod": the pod's shared PID namespace; "container": that of the target container. */
+  /**
+   * "own": as cloneFlags say; "pod": the pod's shared PID namespace; "container": that of the target
+   * container.
+   */
   readonly pidNamespace: "own" | "pod" | "container";
   readonly steps: readonly PlanStep[];
 }

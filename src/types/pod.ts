@@ -101,7 +101,10 @@ export interface PodConfig {
   readonly resources?: LinuxResources | undefined;
 }
 
-/** A process that cannot be mistaken for another: the pid and its start time (field 22 of /proc/pid/stat, clock ticks). */
+/**
+ * A process that cannot be mistaken for another: the pid and its start time (field 22 of /proc/pid/stat,
+ * clock ticks).
+ */
 export interface ProcessRef {
   readonly pid: number;
   readonly startTime: number;

@@ -1,4 +1,5 @@
-// The C++ driver of test/native under ASan and UBSan, when it was built (addon/CMakeLists.txt, BERTH_SANITIZE).
+// The C++ driver of test/native under ASan and UBSan, when it was built (addon/CMakeLists.txt,
+// BERTH_SANITIZE).
 
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";

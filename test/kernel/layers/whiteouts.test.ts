@@ -21,7 +21,8 @@ async function merged(entries: TarEntrySpec[]): Promise<string[]> {
   const upper = scratch.fresh("upper");
   await unpack(upper, makeTar(entries));
   const script =
-    'mount -t overlay overlay -o "lowerdir=$1:$2" /mnt; cd /mnt; find . -type f -printf "%P " -exec cat {} \\; -printf "\\n"';
+    'mount -t overlay overlay -o "lowerdir=$1:$2" /mnt; cd /mnt; ' +
+    'find . -type f -printf "%P " -exec cat {} \\; -printf "\\n"';
   const lines = inPrivateMounts(script, upper, lower).trim().split("\n");
   return lines.filter((line) => line !== "").sort();
 }

@@ -83,6 +83,7 @@ describe("steps", () => {
         work: "c/w",
         attachAt: "/at",
         volatile: true,
+        allowDevices: false,
         forceLegacy: true,
       }),
     ).toMatchObject({ op: 10, options: 3, a: 2n, strings: ["/b", "l/2\0l/1", "c/u\0c/w", "/at"] });

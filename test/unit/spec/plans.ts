@@ -28,6 +28,7 @@ export const EVERY_STEP: readonly PlanStep[] = [
     work: "c/7/w",
     attachAt: "/run/berth/rootfs",
     volatile: true,
+    allowDevices: false,
     forceLegacy: false,
   },
   {
