@@ -1,7 +1,84 @@
+// Doors of CgroupKernel (src/kernel/kernel.ts).
+
+#include "../kernel/cgroup.h"
+
 #include <napi.h>
+
+#include <memory>
+
+#include "translate.h"
 
 namespace berth::binding {
 
-void RegisterCgroup(Napi::Env, Napi::Object) {}
+namespace {
+
+Napi::Value CgroupMountDoor(const Napi::CallbackInfo& info) {
+  auto mount = std::make_shared<std::string>();
+  return Run(
+      info.Env(), Where::kPool, [mount] { return FindCgroupMount(mount.get()); },
+      [mount](Napi::Env env) -> Napi::Value { return Napi::String::New(env, *mount); });
+}
+
+Napi::Value CreateCgroupDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kPool, [path] { return CreateCgroup(path); });
+}
+
+Napi::Value WriteCgroupDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  std::string file = StringArgument(info, 1);
+  std::string value = StringArgument(info, 2);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  // memory.max and cgroup.freeze may take their time: reclaim happens within the write.
+  return Run(info.Env(), Where::kThread, [path, file, value] { return WriteCgroup(path, file, value); });
+}
+
+struct Reading {
+  bool found = false;
+  std::string content;
+};
+
+Napi::Value ReadCgroupDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  std::string file = StringArgument(info, 1);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto reading = std::make_shared<Reading>();
+  return Run(
+      info.Env(), Where::kPool,
+      [path, file, reading] { return ReadCgroup(path, file, &reading->found, &reading->content); },
+      [reading](Napi::Env env) -> Napi::Value {
+        if (!reading->found) return env.Null();
+        return Napi::String::New(env, reading->content);
+      });
+}
+
+Napi::Value KillCgroupDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  int timeout_ms = static_cast<int>(NumberArgument(info, 1));
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto empty = std::make_shared<bool>(false);
+  return Run(
+      info.Env(), Where::kThread,
+      [path, timeout_ms, empty] { return KillCgroup(path, timeout_ms, empty.get()); },
+      [empty](Napi::Env env) -> Napi::Value { return Napi::Boolean::New(env, *empty); });
+}
+
+Napi::Value RemoveCgroupDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [path] { return RemoveCgroup(path); });
+}
+
+}  // namespace
+
+void RegisterCgroup(Napi::Env env, Napi::Object exports) {
+  exports.Set("cgroupMount", Napi::Function::New(env, CgroupMountDoor));
+  exports.Set("createCgroup", Napi::Function::New(env, CreateCgroupDoor));
+  exports.Set("writeCgroup", Napi::Function::New(env, WriteCgroupDoor));
+  exports.Set("readCgroup", Napi::Function::New(env, ReadCgroupDoor));
+  exports.Set("killCgroup", Napi::Function::New(env, KillCgroupDoor));
+  exports.Set("removeCgroup", Napi::Function::New(env, RemoveCgroupDoor));
+}
 
 }  // namespace berth::binding

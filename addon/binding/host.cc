@@ -1,7 +1,112 @@
+// hostFacts(): Promise<HostFacts> (src/kernel/kernel.ts)
+
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <napi.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <sstream>
+
+#include "../kernel/cgroup.h"
+#include "../kernel/fd.h"
+#include "translate.h"
 
 namespace berth::binding {
 
-void RegisterHost(Napi::Env, Napi::Object) {}
+namespace {
+
+/// What is more than this is as good as no limit, and is a number of JavaScript.
+constexpr rlim_t kNofileMost = rlim_t{1} << 31;
+
+struct Facts {
+  std::string kernel_release;
+  std::string boot_id;
+  std::string controllers;
+  bool cap_sys_resource = false;
+  double nofile_hard = 0;
+  int last_capability = 0;
+  bool apparmor = false;
+  bool selinux = false;
+};
+
+/// The first word of a file of /proc or /sys.
+Result ReadWord(const char* path, std::string* word) {
+  Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return Result::last("open", path);
+  char text[256];
+  ssize_t size = read(file.get(), text, sizeof text);
+  if (size < 0) return Result::last("read", path);
+  std::istringstream(std::string(text, static_cast<size_t>(size))) >> *word;
+  return Result::success();
+}
+
+Result HasSysResource(bool* has) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capget, &header, data) != 0) return Result::last("capget");
+  *has = (data[0].effective & (1U << CAP_SYS_RESOURCE)) != 0;
+  return Result::success();
+}
+
+Result GatherFacts(Facts* facts) {
+  utsname names;
+  if (uname(&names) != 0) return Result::last("uname");
+  facts->kernel_release = names.release;
+  Result result = ReadWord("/proc/sys/kernel/random/boot_id", &facts->boot_id);
+  std::string word;
+  if (result.ok()) result = ReadWord("/proc/sys/kernel/cap_last_cap", &word);
+  facts->last_capability = atoi(word.c_str());
+  std::string mount;
+  bool found = false;
+  if (result.ok()) result = FindCgroupMount(&mount);
+  if (result.ok()) result = ReadCgroup(mount, "cgroup.controllers", &found, &facts->controllers);
+  if (result.ok() && !found) result = Result::failure("read cgroup.controllers", ENOENT, mount.c_str());
+  if (result.ok()) result = HasSysResource(&facts->cap_sys_resource);
+  if (!result.ok()) return result;
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return Result::last("getrlimit", "RLIMIT_NOFILE");
+  facts->nofile_hard = static_cast<double>(std::min(limit.rlim_max, kNofileMost));
+  // A kernel without these modules has no such files.
+  std::string enabled;
+  facts->apparmor = ReadWord("/sys/module/apparmor/parameters/enabled", &enabled).ok() && enabled == "Y";
+  facts->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
+  return Result::success();
+}
+
+Napi::Value FactsValue(Napi::Env env, const Facts& facts) {
+  Napi::Array controllers = Napi::Array::New(env);
+  std::istringstream words(facts.controllers);
+  uint32_t count = 0;
+  for (std::string word; words >> word;) controllers.Set(count++, Napi::String::New(env, word));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kernelRelease", Napi::String::New(env, facts.kernel_release));
+  object.Set("bootId", Napi::String::New(env, facts.boot_id));
+  object.Set("cgroupControllers", controllers);
+  object.Set("capSysResource", Napi::Boolean::New(env, facts.cap_sys_resource));
+  object.Set("nofileHard", Napi::Number::New(env, facts.nofile_hard));
+  object.Set("lastCapability", Napi::Number::New(env, facts.last_capability));
+  object.Set("apparmor", Napi::Boolean::New(env, facts.apparmor));
+  object.Set("selinux", Napi::Boolean::New(env, facts.selinux));
+  return object;
+}
+
+Napi::Value HostFactsDoor(const Napi::CallbackInfo& info) {
+  auto facts = std::make_shared<Facts>();
+  return Run(
+      info.Env(), Where::kPool, [facts] { return GatherFacts(facts.get()); },
+      [facts](Napi::Env env) { return FactsValue(env, *facts); });
+}
+
+}  // namespace
+
+void RegisterHost(Napi::Env env, Napi::Object exports) {
+  exports.Set("hostFacts", Napi::Function::New(env, HostFactsDoor));
+}
 
 }  // namespace berth::binding

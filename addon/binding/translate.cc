@@ -12,13 +12,16 @@ std::string ErrnoName(int error) {
 }
 
 Napi::Error ToError(Napi::Env env, const Result& result) {
-  std::string errno_name = ErrnoName(result.error);
-  std::string message = std::string(result.step) + (result.path[0] != '\0' ? " \"" : "") + result.path +
-                        (result.path[0] != '\0' ? "\": " : ": ") + errno_name;
-  Napi::Error error = Napi::Error::New(env, message);
-  error.Set("step", Napi::String::New(env, result.step));
+  return ToError(env, result.step, result.error, result.path);
+}
+
+Napi::Error ToError(Napi::Env env, const std::string& step, int error_number, const std::string& path) {
+  std::string errno_name = ErrnoName(error_number);
+  std::string object = path.empty() ? "" : " \"" + path + "\"";
+  Napi::Error error = Napi::Error::New(env, step + object + ": " + errno_name);
+  error.Set("step", Napi::String::New(env, step));
   error.Set("errno", Napi::String::New(env, errno_name));
-  error.Set("path", Napi::String::New(env, result.path));
+  error.Set("path", Napi::String::New(env, path));
   return error;
 }
 
@@ -53,10 +56,13 @@ struct Pending {
   void Settle(Napi::Env env) {
     if (!result.ok()) {
       deferred.Reject(ToError(env, result).Value());
-    } else if (value) {
-      deferred.Resolve(value(env));
+      return;
+    }
+    Napi::Value settled = value ? value(env) : env.Undefined();
+    if (env.IsExceptionPending()) {
+      deferred.Reject(env.GetAndClearPendingException().Value());
     } else {
-      deferred.Resolve(env.Undefined());
+      deferred.Resolve(settled);
     }
   }
 };
@@ -95,9 +101,13 @@ Napi::Promise Run(Napi::Env env, Where where, std::function<Result()> work,
   auto settle = Napi::ThreadSafeFunction::New(env, Napi::Function(), "berth", 0, 1);
   std::thread([settle, raw = pending.release()]() mutable {
     raw->result = raw->work();
-    // After Release the function may be gone; the call itself is queued before.
-    settle.BlockingCall(raw, SettleFromThread);
-    settle.Release();
+    // A queued call is settled, or freed, by SettleFromThread. One that is refused, because the environment is
+    // closing, has already taken this thread's reference with it.
+    if (settle.BlockingCall(raw, SettleFromThread) == napi_ok) {
+      settle.Release();
+    } else {
+      delete raw;
+    }
   }).detach();
   return promise;
 }

@@ -14,6 +14,9 @@ namespace berth::binding {
 /// {step, errno, path} as a JavaScript Error; src/kernel/binding.ts makes a KernelError of it.
 Napi::Error ToError(Napi::Env env, const Result& result);
 
+/// The same for a step that is no literal.
+Napi::Error ToError(Napi::Env env, const std::string& step, int error_number, const std::string& path);
+
 /// Symbolic name of an errno: "ENOENT". Unknown numbers give "E<number>".
 std::string ErrnoName(int error);
 
@@ -26,8 +29,9 @@ enum class Where {
   kThread,  // a fresh thread that ends afterwards: namespaces, or calls that may hang
 };
 
-/// Runs `work` off the event loop and settles a promise: with `value(env)` when it succeeded, else with ToError.
-/// Both closures own what they capture; `work` must not touch N-API.
+/// Runs `work` off the event loop and settles a promise: with `value(env)` when it succeeded, else with
+/// ToError. `value` may throw into `env` instead, which rejects. Both closures own what they capture; `work`
+/// must not touch N-API.
 Napi::Promise Run(Napi::Env env, Where where, std::function<Result()> work,
                   std::function<Napi::Value(Napi::Env)> value = nullptr);
 

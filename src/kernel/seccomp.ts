@@ -1,7 +1,7 @@
 // Compilation of seccomp rules through the addon.
 
-import { KernelError } from "../lib/errors.ts";
 import type { SeccompKernel } from "./kernel.ts";
+import { rethrow } from "./native-error.ts";
 
 /** [index, op, value, valueTwo] */
 type NativeArgument = [number, string, bigint, bigint];
@@ -31,12 +31,4 @@ export function makeSeccompKernel(native: SeccompNative): SeccompKernel {
         .catch(rethrow);
     },
   };
-}
-
-/** The addon rejects with {step, errno, path} (addon/binding/translate.cc). */
-function rethrow(error: { step?: unknown; errno?: unknown; path?: unknown }): never {
-  if (typeof error.step === "string" && typeof error.errno === "string" && typeof error.path === "string") {
-    throw new KernelError(error.step, error.errno, error.path);
-  }
-  throw error;
 }

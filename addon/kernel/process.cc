@@ -1,0 +1,55 @@
+#include "process.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+namespace berth {
+
+uint64_t LiveStartTime(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return 0;
+  char text[1024];
+  ssize_t size = read(file.get(), text, sizeof text - 1);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  // The command, field 2, may hold spaces and parentheses: fields are counted after its last ')'.
+  char* cursor = strrchr(text, ')');
+  if (cursor == nullptr || cursor[1] != ' ') return 0;
+  char state = cursor[2];
+  if (state == 'Z' || state == 'X' || state == '\0') return 0;
+  for (int field = 2; field < 22; field++) {
+    cursor = strchr(cursor + 1, ' ');
+    if (cursor == nullptr) return 0;
+  }
+  return strtoull(cursor + 1, nullptr, 10);
+}
+
+Result SignalProcess(pid_t pid, uint64_t start_time, int signal, bool* sent) {
+  *sent = false;
+  char shown[16];
+  snprintf(shown, sizeof shown, "%d", pid);
+  if (pid <= 0) return Result::failure("pidfd_open", EINVAL, shown);
+  Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd.valid()) {
+    // EINVAL and, on newer kernels, ENOENT: the number is now that of another process's thread.
+    bool gone = errno == ESRCH || errno == EINVAL || errno == ENOENT;
+    return gone ? Result::success() : Result::last("pidfd_open", shown);
+  }
+  // After pidfd_open: the number cannot have passed to another process between this check and the signal.
+  if (LiveStartTime(pid) != start_time) return Result::success();
+  if (syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0) != 0) {
+    return errno == ESRCH ? Result::success() : Result::last("pidfd_send_signal", shown);
+  }
+  *sent = true;
+  return Result::success();
+}
+
+}  // namespace berth
