@@ -37,7 +37,7 @@ export class ControlConnection {
     this.#connection.send(encodeHello());
   }
 
-  /** What the monitor tells first. Rejects with UNAVAILABLE, or FAILED_PRECONDITION for an unknown version. */
+  /** What the monitor tells first. Rejects: UNAVAILABLE, or FAILED_PRECONDITION for an unknown version. */
   greet(timeoutMs: number): Promise<Welcome> {
     return new Promise((resolve, reject) => {
       const settle = () => {

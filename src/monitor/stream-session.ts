@@ -39,9 +39,10 @@ interface StreamExit {
  * Output waits, and with it the process, until the handler of its kind is set: who wants none sets a handler
  * that drops it. Handlers must not throw: what they throw surfaces as an uncaught exception.
  *
- * close() of an exec: output is dropped, and `exited` settles when the monitor has killed the processes. Where
- * input still waits to be sent the monitor would not see the end behind it, so the connection is dropped
- * instead and `exited` rejects with CANCELLED at once. close() of an attach: `exited` rejects with CANCELLED.
+ * close() of an exec: output is dropped, and `exited` settles when the monitor has killed the processes.
+ * Where input still waits to be sent the monitor would not see the end behind it, so the connection is
+ * dropped instead and `exited` rejects with CANCELLED at once. close() of an attach: `exited` rejects with
+ * CANCELLED.
  */
 export class MonitorStream implements StreamSession {
   readonly started: Promise<ProcessRef>;
