@@ -101,7 +101,7 @@ Napi::Promise Run(Napi::Env env, Where where, std::function<Result()> work,
   auto settle = Napi::ThreadSafeFunction::New(env, Napi::Function(), "berth", 0, 1);
   std::thread([settle, raw = pending.release()]() mutable {
     raw->result = raw->work();
-    // A queued call is settled, or freed, by SettleFromThread. One that is refused, because the environment is
+    // A queued call is settled, or freed, by SettleFromThread. One that is refused, as the environment is
     // closing, has already taken this thread's reference with it.
     if (settle.BlockingCall(raw, SettleFromThread) == napi_ok) {
       settle.Release();

@@ -1,0 +1,29 @@
+// The daemon's kernel, and cgroups and processes that go away with the test.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { loadKernel } from "../../../src/kernel/binding.ts";
+
+export const kernel = loadKernel();
+
+/** A path for a cgroup that nobody has. */
+export async function freshCgroup(): Promise<string> {
+  return join(await kernel.cgroupMount(), `berth-test-${randomBytes(6).toString("hex")}`);
+}
+
+export async function dropCgroup(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  await kernel.killCgroup(path, 5_000);
+  await kernel.removeCgroup(path);
+}
+
+/** A process that sleeps until it is killed, and the promise of its end. */
+export async function sleeper(): Promise<{ child: ChildProcess; pid: number; ended: Promise<unknown> }> {
+  const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+  const ended = once(child, "exit");
+  await once(child, "spawn");
+  return { child, pid: child.pid!, ended };
+}
