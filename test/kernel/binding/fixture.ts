@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
 import { loadKernel } from "../../../src/kernel/binding.ts";
 
 export const kernel = loadKernel();
@@ -23,6 +24,7 @@ export async function dropCgroup(path: string): Promise<void> {
 /** A process that sleeps until it is killed, and the promise of its end. */
 export async function sleeper(): Promise<{ child: ChildProcess; pid: number; ended: Promise<unknown> }> {
   const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+  onTestFinished(() => void child.kill("SIGKILL"));
   const ended = once(child, "exit");
   await once(child, "spawn");
   return { child, pid: child.pid!, ended };
