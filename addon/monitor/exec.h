@@ -26,7 +26,7 @@ class ExecProcess : public Process {
   void ConnectionLost(Connection* connection) override;
 
  protected:
-  void OnReady() override {}
+  void OnReady() override { SendGo(); }
   void OnRunning() override;
   void OnFailed(uint32_t step_index, const Result& result) override;
   void OnOutput(bool is_stderr, std::string_view data) override;
