@@ -185,6 +185,8 @@ Result Exec(InitContext& context, const PlanStep& step) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  // The monitor ignores it, and what is ignored stays so through clone3 and execve.
+  signal(SIGPIPE, SIG_DFL);
   const char* name = context.argv[0];
   if (*name == '\0') return Result::failure("execve", ENOENT, name);
   if (strchr(name, '/') == nullptr) return SearchAndExec(context, name, plan.text(step, 2));

@@ -142,6 +142,7 @@ void Container::OnOutputEnd() {
 
 void Container::Tick(uint64_t now_ms) {
   if (now_ms < drain_deadline_ms_) return;
+  DrainOutputs();
   CloseOutputs();
   Finish();
 }

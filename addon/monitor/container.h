@@ -32,8 +32,8 @@ class Container : public Process {
   uint64_t started_at() const { return started_at_; }
   bool forgotten() const { return forgotten_; }
   void KillAll();
-  /// A cgroup left by an exec that ended, to be used by the next; empty when there is none.
-  std::string& spare_exec_cgroup() { return spare_exec_cgroup_; }
+  /// Cgroups of execs that ended: those in which nothing is left may be used again.
+  std::vector<std::string>& exec_cgroups() { return exec_cgroups_; }
 
   /// While output is being drained after the exit: gives up at the deadline.
   void Tick(uint64_t now_ms);
@@ -74,7 +74,7 @@ class Container : public Process {
   Pending preparing_, starting_;
   std::vector<Pending> forgetting_;
   std::vector<Connection*> attached_;
-  std::string spare_exec_cgroup_;
+  std::vector<std::string> exec_cgroups_;
 };
 
 }  // namespace berth

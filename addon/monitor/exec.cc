@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "cgroup_file.h"
 #include "container.h"
 #include "monitor.h"
@@ -13,8 +15,14 @@ namespace berth {
 ExecProcess::~ExecProcess() = default;
 
 Result ExecProcess::MakeCgroup(Container& container) {
-  cgroup_path_.swap(container.spare_exec_cgroup());
-  if (!cgroup_path_.empty()) return Result::success();
+  std::vector<std::string>& used = container.exec_cgroups();
+  auto is_free = [](const std::string& path) { return !CgroupPopulated(path); };
+  auto free = std::find_if(used.begin(), used.end(), is_free);
+  if (free != used.end()) {
+    cgroup_path_ = *free;
+    used.erase(free);
+    return Result::success();
+  }
   cgroup_path_ = container.cgroup_path() + "/x-" + std::to_string(monitor_.NextExecNumber());
   if (mkdir(cgroup_path_.c_str(), 0755) != 0) return Result::last("mkdir cgroup", cgroup_path_.c_str());
   return Result::success();
@@ -23,11 +31,18 @@ Result ExecProcess::MakeCgroup(Container& container) {
 Result ExecProcess::Begin(Container& container, const Plan& plan, uint8_t flags) {
   Result result = MakeCgroup(container);
   if (!result.ok()) return result;
-  Fd cgroup(open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!cgroup.valid()) return Result::last("open cgroup", cgroup_path_.c_str());
   bool tty = (flags & kFlagTty) != 0, with_stdin = (flags & kFlagStdin) != 0;
-  result = Spawn({&plan, cgroup.get(), container.pidfd(), tty, with_stdin});
-  if (result.ok()) connection_->BecomeStream(this, with_stdin);
+  Fd cgroup(open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!cgroup.valid()) {
+    result = Result::last("open cgroup", cgroup_path_.c_str());
+  } else {
+    result = Spawn({&plan, cgroup.get(), container.pidfd(), tty, with_stdin});
+  }
+  if (result.ok()) {
+    connection_->BecomeStream(this, with_stdin);
+  } else {
+    container.exec_cgroups().push_back(cgroup_path_);
+  }
   return result;
 }
 
@@ -88,12 +103,12 @@ void ExecProcess::Tick() {
 
 void ExecProcess::Finish() {
   Container* container = monitor_.Find(container_id_);
-  if (!CgroupPopulated(cgroup_path_)) {
-    if (container != nullptr && container->spare_exec_cgroup().empty()) {
-      container->spare_exec_cgroup() = cgroup_path_;
-    } else if (rmdir(cgroup_path_.c_str()) != 0) {
-      // Its removal goes with the container's cgroup.
-    }
+  // One is kept for the next exec, and those in which something was left behind until it has ended. Where
+  // rmdir fails, the removal of the container's cgroup takes it along.
+  if (container != nullptr && (container->exec_cgroups().empty() || CgroupPopulated(cgroup_path_))) {
+    container->exec_cgroups().push_back(cgroup_path_);
+  } else {
+    (void)!rmdir(cgroup_path_.c_str());
   }
   if (connection_ != nullptr) {
     Connection* connection = connection_;

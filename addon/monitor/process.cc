@@ -9,11 +9,31 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+
 #include "../init/init.h"
 #include "../kernel/clone.h"
 #include "monitor.h"
 
 namespace berth {
+
+namespace {
+
+/// Closes everything but stdio and `kept` (-1: none). A prepared process may wait for long, and would hold
+/// the inputs of other containers and the connections of clients open.
+void CloseOthers(int (&kept)[3]) {
+  std::sort(std::begin(kept), std::end(kept));
+  unsigned first = 3;
+  for (int fd : kept) {
+    if (fd < static_cast<int>(first)) continue;
+    unsigned at = static_cast<unsigned>(fd);
+    if (at > first) syscall(SYS_close_range, first, at - 1, 0);
+    first = at + 1;
+  }
+  syscall(SYS_close_range, first, ~0U, 0);
+}
+
+}  // namespace
 
 struct Process::ChildEnds {
   Fd sync;
@@ -32,7 +52,7 @@ class Process::SyncWatch : public Watch {
 class Process::OutputWatch : public Watch {
  public:
   OutputWatch(Process& process, int index) : process_(process), index_(index) {}
-  void OnReady(uint32_t) override { process_.ReadOutput(index_, false); }
+  void OnReady(uint32_t) override { process_.ReadOutput(index_); }
 
  private:
   Process& process_;
@@ -110,12 +130,15 @@ void Process::RunChild(const SpawnRequest& request, ChildEnds& child, const char
     // The source is never 0..2: the monitor keeps those open on /dev/null.
     if (dup2(child.stdio[fd].get(), fd) < 0) _exit(127);
   }
+  int kept[] = {context.sync, context.target_pidfd, context.pod_mount_ns};
+  CloseOthers(kept);
   RunInit(context);
 }
 
 void Process::Adopt(const SpawnRequest& request, ChildEnds&) {
   start_time_ = ProcessStartTime(pid_);
   with_stdin_ = request.with_stdin;
+  awaiting_terminal_ = request.tty;
   sync_watch_ = std::make_unique<SyncWatch>(*this);
   monitor_.loop().Add(sync_.get(), EPOLLIN, sync_watch_.get());
   for (int index = 0; index < 2; index++) {
@@ -181,6 +204,9 @@ void Process::TakeTerminal(Fd master) {
   if (with_stdin_) stdin_.reset(fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3));
   outputs_[0] = std::make_unique<OutputWatch>(*this, 0);
   monitor_.loop().Add(output_fds_[0].get(), EPOLLIN, outputs_[0].get());
+  awaiting_terminal_ = false;
+  if (early_rows_ != 0 || early_columns_ != 0) Resize(early_rows_, early_columns_);
+  if (stdin_.valid()) FlushStdin();
 }
 
 void Process::Reaped(int wait_status) {

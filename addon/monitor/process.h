@@ -103,7 +103,9 @@ class Process {
   void Adopt(const SpawnRequest& request, ChildEnds& child);
   void TakeSync();
   void TakeTerminal(Fd master);
-  bool ReadOutput(int index, bool all);
+  /// Until there is no more for now; `drain`: at most so many bytes, however slow the readers are.
+  void ReadOutput(int index, size_t drain = 0);
+  void PauseOutputs();
   void EndOutput(int index);
   void FlushStdin();
 
@@ -115,6 +117,8 @@ class Process {
   std::unique_ptr<Watch> sync_watch_, stdin_watch_;
   std::unique_ptr<Watch> outputs_[2];  // stdout and stderr; with a tty only the first
   bool with_stdin_ = false, stdin_ending_ = false, stdin_watched_ = false;
+  bool awaiting_terminal_ = false;  // its master has not come yet
+  uint16_t early_rows_ = 0, early_columns_ = 0;
   bool paused_ = false;
   std::string stdin_pending_;
   std::vector<Connection*> stdin_sources_;

@@ -1,7 +1,10 @@
 // The streams of a process: output to the log and to readers, input from a client, the terminal's size.
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+
+#include <algorithm>
 
 #include "monitor.h"
 #include "process.h"
@@ -11,6 +14,8 @@ namespace berth {
 namespace {
 /// Input that waits for a process which does not read; the client is held beyond it.
 constexpr size_t kInputHigh = 64 * 1024;
+/// More than a terminal holds.
+constexpr size_t kTerminalDrain = 256 * 1024;
 }  // namespace
 
 class Process::InputWatch : public Watch {
@@ -22,30 +27,30 @@ class Process::InputWatch : public Watch {
   Process& process_;
 };
 
-bool Process::ReadOutput(int index, bool all) {
+void Process::ReadOutput(int index, size_t drain) {
   static char buffer[64 * 1024];
+  const bool draining = drain > 0;
   while (outputs_[index] != nullptr) {
-    if (!all && Congested()) {
-      if (!paused_) {
-        paused_ = true;
-        for (int i = 0; i < 2; i++) {
-          if (outputs_[i] != nullptr) monitor_.loop().Change(output_fds_[i].get(), 0, outputs_[i].get());
-        }
-      }
-      return false;
-    }
-    ssize_t size = read(output_fds_[index].get(), buffer, sizeof buffer);
+    if (!draining && Congested()) return PauseOutputs();
+    size_t room = draining ? std::min(drain, sizeof buffer) : sizeof buffer;
+    ssize_t size = read(output_fds_[index].get(), buffer, room);
     if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && errno == EAGAIN) return false;
+    if (size < 0 && errno == EAGAIN) return;
     // EIO: the last slave of a pty was closed.
-    if (size <= 0) {
-      EndOutput(index);
-      return true;
-    }
+    if (size <= 0) return EndOutput(index);
     OnOutput(index == 1, std::string_view(buffer, static_cast<size_t>(size)));
-    if (!all && static_cast<size_t>(size) < sizeof buffer) return false;
+    if (draining) drain -= static_cast<size_t>(size);
+    if (draining ? drain == 0 : static_cast<size_t>(size) < sizeof buffer) return;
   }
-  return true;
+}
+
+void Process::PauseOutputs() {
+  if (paused_) return;
+  paused_ = true;
+  // Not only without interest: a pipe whose writers are gone would be reported for ever.
+  for (int i = 0; i < 2; i++) {
+    if (outputs_[i] != nullptr) monitor_.loop().Remove(output_fds_[i].get());
+  }
 }
 
 void Process::EndOutput(int index) {
@@ -56,7 +61,12 @@ void Process::EndOutput(int index) {
 }
 
 void Process::DrainOutputs() {
-  for (int index = 0; index < 2; index++) ReadOutput(index, true);
+  for (int index = 0; index < 2; index++) {
+    if (outputs_[index] == nullptr) continue;
+    // What a pipe can hold: processes that live on may fill it as fast as it is read.
+    int capacity = fcntl(output_fds_[index].get(), F_GETPIPE_SZ);
+    ReadOutput(index, capacity > 0 ? static_cast<size_t>(capacity) : kTerminalDrain);
+  }
 }
 
 void Process::CloseOutputs() {
@@ -72,14 +82,15 @@ void Process::ReaderCaughtUp() {
   if (!paused_ || Congested()) return;
   paused_ = false;
   for (int i = 0; i < 2; i++) {
-    if (outputs_[i] != nullptr) monitor_.loop().Change(output_fds_[i].get(), EPOLLIN, outputs_[i].get());
+    if (outputs_[i] != nullptr) monitor_.loop().Add(output_fds_[i].get(), EPOLLIN, outputs_[i].get());
   }
 }
 
 void Process::WriteStdin(std::string_view data, Connection* from) {
-  if (!stdin_.valid() || stdin_ending_) return;
+  bool expected = with_stdin_ && awaiting_terminal_;
+  if (stdin_ending_ || !(stdin_.valid() || expected)) return;
   stdin_pending_.append(data);
-  FlushStdin();
+  if (stdin_.valid()) FlushStdin();
   if (stdin_pending_.size() > kInputHigh) {
     from->HoldInput(true);
     stdin_sources_.push_back(from);
@@ -138,6 +149,10 @@ void Process::CloseStdin() {
 }
 
 void Process::Resize(uint16_t rows, uint16_t columns) {
+  if (awaiting_terminal_) {
+    early_rows_ = rows;
+    early_columns_ = columns;
+  }
   if (!terminal_.valid()) return;
   winsize size{};
   size.ws_row = rows;

@@ -62,8 +62,10 @@ static int SleepStubbornly(int count, char** words) {
   signal(SIGINT, SIG_IGN);
   printf("stubborn\n");
   fflush(stdout);
-  if (count > 0) sleep(static_cast<unsigned>(atoi(words[0])));
-  else for (;;) pause();
+  if (count > 0)
+    sleep(static_cast<unsigned>(atoi(words[0])));
+  else
+    for (;;) pause();
   return 0;
 }
 
@@ -71,6 +73,7 @@ static int SleepStubbornly(int count, char** words) {
 static int Spew(int count, char** words) {
   unsigned long long left = count > 0 ? strtoull(words[0], nullptr, 10) : 0;
   FILE* out = count > 1 && strcmp(words[1], "stderr") == 0 ? stderr : stdout;
+  if (count > 1 && strcmp(words[1], "alone") == 0) close(STDERR_FILENO);
   static char buffer[1 << 16];
   setvbuf(out, buffer, _IOFBF, sizeof buffer);
   char line[80];
@@ -103,6 +106,34 @@ static int MakeOrphans(int count, char** words) {
   printf("orphans: %d\n", wanted);
   fflush(stdout);
   return count > 1 && strcmp(words[1], "stay") == 0 ? Sleep(0, nullptr) : 0;
+}
+
+/** A child, and the child of a dead child in a session of its own: both sleep for ever. With "stay" the
+ * probe, too. */
+static int LeaveBehind(int count, char** words) {
+  for (const bool detached : {false, true}) {
+    const pid_t child = fork();
+    if (child < 0) return Failed("fork");
+    if (child > 0) {
+      if (detached) waitpid(child, nullptr, 0);
+      continue;
+    }
+    if (detached && (setsid() < 0 || fork() != 0)) _exit(0);
+    for (;;) pause();
+  }
+  printf("left behind: 2\n");
+  fflush(stdout);
+  return count > 0 && strcmp(words[0], "stay") == 0 ? Sleep(0, nullptr) : 0;
+}
+
+/** Lines on both streams in turn: "out N" and "err N". */
+static int WriteBoth(int count, char** words) {
+  const int lines = count > 0 ? atoi(words[0]) : 1;
+  for (int number = 0; number < lines; ++number) {
+    dprintf(STDOUT_FILENO, "out %d\n", number);
+    dprintf(STDERR_FILENO, "err %d\n", number);
+  }
+  return 0;
 }
 
 static int CatStdin(int, char**) {
@@ -199,7 +230,10 @@ static const Action kActions[] = {
     {"sleep", "sleep [SECONDS]        until then or for ever; SIGTERM prints \"term\" and ends it", Sleep},
     {"stubborn", "stubborn [SECONDS]     the same, deaf to SIGTERM and SIGINT", SleepStubbornly},
     {"effective-uid", "effective-uid          \"Effective uid: N\"", EffectiveUid},
-    {"spew", "spew BYTES [stderr]    numbered lines of 64 bytes", Spew},
+    {"spew", "spew BYTES [stderr|alone]  numbered lines of 64 bytes; \"alone\" closes stderr first", Spew},
+    {"both", "both [LINES]           \"out N\" on stdout and \"err N\" on stderr", WriteBoth},
+    {"leave-behind", "leave-behind [stay]    a child and a detached grandchild that sleep for ever",
+     LeaveBehind},
     {"fork-bomb-lite", "fork-bomb-lite [N] [stay]  double-forked children for PID 1 to reap", MakeOrphans},
     {"try-syscall", "try-syscall NAME...|all  which errno each gives", TrySyscalls},
     {"cat-stdin", "cat-stdin              copy input to output", CatStdin},
