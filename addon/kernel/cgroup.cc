@@ -23,6 +23,7 @@ namespace berth {
 namespace {
 
 constexpr int64_t kBusyMs = 500;
+constexpr int64_t kLookMs = 50;
 /// Not hugetlb: where the others belong to cgroup v1 it is often the only one here, and passing it on
 /// would change the host's root for nothing. The limit that needs it enables it.
 constexpr const char* kControllers[] = {"cpu", "memory", "pids", "io", "cpuset"};
@@ -223,7 +224,10 @@ Result WaitEmpty(int events, const char* shown, int64_t deadline, bool* empty) {
     int64_t left = deadline - NowMs();
     if (*empty || left <= 0) return Result::success();
     pollfd entry = {events, POLLPRI, 0};
-    if (poll(&entry, 1, static_cast<int>(left)) < 0 && errno != EINTR) return Result::last("poll", shown);
+    // The kernel holds a notice back for 10 ms after the one before, and drops it when somebody else removes
+    // the cgroup meanwhile: so look again now and then.
+    int look = static_cast<int>(left < kLookMs ? left : kLookMs);
+    if (poll(&entry, 1, look) < 0 && errno != EINTR) return Result::last("poll", shown);
   }
 }
 
