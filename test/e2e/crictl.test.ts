@@ -1,0 +1,121 @@
+// The way of an image and a pod as an administrator goes it: with crictl alone.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { NGINX_GREETING } from "../images/recipes.ts";
+import type { Daemon } from "./daemon.ts";
+import { BUSYBOX, NGINX, Stage } from "./support/stage.ts";
+
+let stage: Stage;
+let daemon: Daemon;
+beforeAll(async () => {
+  stage = await Stage.make([], [BUSYBOX, NGINX]);
+  daemon = stage.daemon;
+});
+afterAll(() => stage.remove());
+
+/** Writes a file for crictl and returns its path. */
+function json(name: string, value: object): string {
+  const path = join(daemon.scratch.folder, `${name}.json`);
+  writeFileSync(path, JSON.stringify(value));
+  return path;
+}
+
+function podFile(name: string): string {
+  const folder = join(daemon.scratch.folder, "logs", name);
+  mkdirSync(folder, { recursive: true });
+  const metadata = { name, uid: `uid-${name}`, namespace: "default", attempt: 0 };
+  return json(name, { metadata, log_directory: folder, hostname: name, linux: {} });
+}
+
+function containerFile(name: string, image: string, more: object = {}): string {
+  return json(name, { metadata: { name }, image: { image }, log_path: `${name}.log`, linux: {}, ...more });
+}
+
+const inspect = async (verb: string, id: string) => JSON.parse(await daemon.crictl(verb, id));
+
+test("version and info tell that runtime and network are ready", async () => {
+  expect(await daemon.crictl("version")).toMatch(/RuntimeName: +berth/);
+  const { status } = JSON.parse(await daemon.crictl("info")) as {
+    status: { conditions: { type: string; status: boolean }[] };
+  };
+  expect(status.conditions.filter((one) => one.status).map((one) => one.type)).toEqual([
+    "RuntimeReady",
+    "NetworkReady",
+  ]);
+});
+
+test("an image is pulled through the mirror, keeps its name, runs, answers, and goes again", async () => {
+  const before = daemon.inventory();
+  expect(await daemon.crictl("pull", NGINX)).toContain("Image is up to date for");
+  expect((await inspect("inspecti", NGINX)).status.repoTags).toEqual([NGINX]);
+  expect(await daemon.crictl("images", "-q")).toMatch(/^sha256:[0-9a-f]{64}$/);
+
+  const pod = podFile("web");
+  const podId = await daemon.crictl("runp", pod);
+  const { ip } = (await inspect("inspectp", podId)).status.network;
+  const id = await daemon.crictl("create", podId, containerFile("nginx", NGINX), pod);
+  expect(await daemon.crictl("ps", "-a")).toContain("Created");
+  await daemon.crictl("start", id);
+  expect((await inspect("inspect", id)).status).toMatchObject({
+    state: "CONTAINER_RUNNING",
+    image: { image: NGINX },
+    metadata: { name: "nginx" },
+  });
+  await expect.poll(() => get(`http://${ip}/`)).toBe(NGINX_GREETING);
+
+  expect(await daemon.crictl("exec", "--sync", id, "cat", "/usr/share/nginx/html/index.html")).toBe(
+    NGINX_GREETING.trim(),
+  );
+  const failed = await daemon.tryCrictl("exec", "--sync", id, "sh", "-c", "echo no >&2; exit 3");
+  expect(failed.stderr).toContain("3");
+  await expect.poll(() => daemon.crictl("logs", id)).toContain('"GET / HTTP/1.1" 200');
+
+  await daemon.crictl("stop", "--timeout", "5", id);
+  expect((await inspect("inspect", id)).status).toMatchObject({ state: "CONTAINER_EXITED", exitCode: 0 });
+  await daemon.crictl("rm", id);
+  expect(await daemon.crictl("ps", "-a", "-q")).toBe("");
+  expect((await daemon.tryCrictl("rmi", NGINX)).code).toBe(0);
+  await daemon.crictl("stopp", podId);
+  expect(await daemon.crictl("pods", "--state", "notready", "-q")).toBe(podId);
+  await daemon.crictl("rmp", podId);
+  expect(await daemon.crictl("pods", "-q")).toBe("");
+  expect(await daemon.crictl("images", "-q")).toBe("");
+  expect(await daemon.leaks(before)).toEqual([]);
+});
+
+async function get(url: string): Promise<string> {
+  try {
+    return await (await fetch(url)).text();
+  } catch (error) {
+    return String(error);
+  }
+}
+
+test("pods and containers run side by side, and rmp -f -a removes them all", async () => {
+  await daemon.crictl("pull", BUSYBOX);
+  const before = daemon.inventory();
+  const container = containerFile("sleeper", BUSYBOX, { command: ["sleep", "1000"] });
+  const ids = await Promise.all(
+    ["a", "b", "c"].map((name) => daemon.crictl("run", container, podFile(name))),
+  );
+  expect(new Set(ids).size).toBe(3);
+  expect((await daemon.crictl("ps", "-q", "--state", "running")).split("\n").sort()).toEqual([...ids].sort());
+  const addresses = (await daemon.crictl("pods", "-q")).split("\n").map(async (id) => {
+    return (await inspect("inspectp", id)).status.network.ip as string;
+  });
+  expect(new Set(await Promise.all(addresses)).size).toBe(3);
+  // An image in use stays.
+  expect((await daemon.tryCrictl("rmi", BUSYBOX)).stderr).toContain("remove the container first");
+  await daemon.crictl("rmp", "-f", "-a");
+  expect(await daemon.leaks(before)).toEqual([]);
+});
+
+test("what is not there has the code that clients look for", async () => {
+  const missing = "0".repeat(64);
+  expect((await daemon.tryCrictl("inspect", missing)).stderr).toContain("NotFound");
+  expect((await daemon.tryCrictl("inspectp", missing)).stderr).toContain("NotFound");
+  expect((await daemon.tryCrictl("pull", `${stage.registry.host}/none:1`)).stderr).toContain("NotFound");
+  await daemon.crictl("rm", missing).catch((error: Error) => expect(error.message).toContain("NotFound"));
+});

@@ -1,0 +1,71 @@
+// Clients of a daemon under test: CRI over gRPC, and the real crictl.
+
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { type Client, credentials, makeGenericClientConstructor, type ServiceError } from "@grpc/grpc-js";
+import * as api from "../../../src/gen/runtime/v1/api.ts";
+import type { Scratch } from "./scratch.ts";
+
+const CRICTL = join(import.meta.dirname, "../../../out/tools/crictl");
+const TIMEOUT_MS = 60_000;
+/** What crictl prints at most: inspect and logs. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+
+type Rpc = (
+  request: object,
+  options: object,
+  done: (error: ServiceError | null, answer: unknown) => void,
+) => void;
+
+export interface CriClient {
+  /** Calls a method of either service, such as "runPodSandbox". Rejects with grpc-js' ServiceError. */
+  ask<Answer>(method: string, request: object, options?: { timeoutMs: number }): Promise<Answer>;
+  close(): void;
+}
+
+export function connectCri(socket: string): CriClient {
+  const clients = [api.RuntimeServiceService, api.ImageServiceService].map((service): Client => {
+    const Constructor = makeGenericClientConstructor(service, "");
+    return new Constructor(`unix:${socket}`, credentials.createInsecure());
+  });
+  return {
+    close: () => {
+      for (const client of clients) client.close();
+    },
+    ask: <Answer>(method: string, request: object, { timeoutMs } = { timeoutMs: TIMEOUT_MS }) =>
+      new Promise<Answer>((resolve, reject) => {
+        const client = clients.find((one) => method in one) as unknown as Record<string, Rpc>;
+        const options = { deadline: Date.now() + timeoutMs };
+        client[method]?.(whole(method, request), options, (error, answer) =>
+          error === null ? resolve(answer as Answer) : reject(error),
+        );
+      }),
+  };
+}
+
+/** Fills in what the request leaves out, as a decoder would. */
+function whole(method: string, request: object): object {
+  const name = `${method.charAt(0).toUpperCase()}${method.slice(1)}Request`;
+  const type = (api as unknown as Record<string, { fromPartial(request: object): object } | undefined>)[name];
+  if (type === undefined) throw new Error(`the CRI has no "${name}"`);
+  return type.fromPartial(request);
+}
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs crictl to its end, whatever its exit code. */
+export function runCrictl(scratch: Scratch, args: readonly string[]): Promise<Ran> {
+  const endpoint = `unix://${scratch.socket}`;
+  const options = ["--config", join(scratch.folder, "crictl.yaml"), "--timeout", "60s"];
+  const whole = [...options, "--runtime-endpoint", endpoint, "--image-endpoint", endpoint, ...args];
+  return new Promise((resolve) => {
+    execFile(CRICTL, whole, { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : 255;
+      resolve({ code, stdout, stderr });
+    });
+  });
+}

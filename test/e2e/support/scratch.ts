@@ -1,0 +1,148 @@
+// What a daemon under test is given for itself alone, and the removal of every trace of it.
+
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const NETNS_FOLDER = "/run/netns";
+
+export interface Scratch {
+  readonly folder: string;
+  readonly root: string;
+  readonly state: string;
+  readonly socket: string;
+  readonly config: string;
+  readonly log: string;
+  readonly cniFolder: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  /** Absolute path of the cgroup that holds all pods. */
+  readonly cgroup: string;
+  /** Names of pinned namespaces begin with it. */
+  readonly netnsPrefix: string;
+  /** Addresses that host-local gave out. */
+  readonly leases: string;
+}
+
+export interface ScratchOptions {
+  /** Mirror URL by host. */
+  readonly mirrors?: Readonly<Record<string, string>>;
+  /** Further lines of berth.toml, in tables of their own. */
+  readonly toml?: string;
+}
+
+function cgroupMount(): string {
+  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {
+    const [, target, type] = line.split(" ");
+    if (type === "cgroup2" && target !== undefined) return target;
+  }
+  throw new Error("this host has no cgroup2 mount");
+}
+
+/** A 10.x.y.0/24 that no route of the host overlaps. */
+function freeSubnet(): string {
+  const rows = readFileSync("/proc/net/route", "utf8").trim().split("\n").slice(1);
+  const little = (text = "0") => Buffer.from(text, "hex").readUInt32LE(0);
+  const nets = rows.map((row) => row.split("\t")).map((row) => [little(row[1]), little(row[7])] as const);
+  for (;;) {
+    const [second, third] = [100 + Math.floor(Math.random() * 100), Math.floor(Math.random() * 256)];
+    const address = ((10 << 24) | (second << 16) | (third << 8)) >>> 0;
+    if (nets.some(([net, mask]) => mask !== 0 && (address & mask) >>> 0 === net)) continue;
+    return `10.${second}.${third}.0/24`;
+  }
+}
+
+export function makeScratch(options: ScratchOptions = {}): Scratch {
+  const folder = mkdtempSync("/tmp/berth-e2e-");
+  const suffix = folder.slice(-6);
+  const state = join(folder, "state");
+  const bridge = `be-${suffix}`;
+  const instance = createHash("sha256").update(state).digest("hex").slice(0, 6);
+  const scratch: Scratch = {
+    folder,
+    root: join(folder, "root"),
+    state,
+    socket: join(folder, "berth.sock"),
+    config: join(folder, "berth.toml"),
+    log: join(folder, "berthd.log"),
+    cniFolder: join(folder, "cni"),
+    bridge,
+    subnet: freeSubnet(),
+    cgroup: join(cgroupMount(), `berth-e2e-${suffix}`),
+    netnsPrefix: `berth-${instance}-`,
+    leases: `/var/lib/cni/networks/berth-${bridge}`,
+  };
+  mkdirSync(scratch.cniFolder);
+  writeFileSync(scratch.config, tomlOf(scratch, `/berth-e2e-${suffix}`, options));
+  writeFileSync(join(folder, "crictl.yaml"), "");
+  return scratch;
+}
+
+function tomlOf(scratch: Scratch, parent: string, { mirrors = {}, toml = "" }: ScratchOptions): string {
+  const hosts = Object.entries(mirrors).map(
+    ([host, url]) => `[registry.hosts."${host}"]\nmirrors = ["${url}"]`,
+  );
+  const lines = [
+    `cgroup_parent = "${parent}"`,
+    "[network]",
+    `cni_conf_dir = "${scratch.cniFolder}"`,
+    `default_subnet = "${scratch.subnet}"`,
+    `bridge_name = "${scratch.bridge}"`,
+    ...hosts,
+    toml,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+export function pinnedNamespaces(scratch: Scratch): string[] {
+  const names = existsSync(NETNS_FOLDER) ? readdirSync(NETNS_FOLDER) : [];
+  return names.filter((name) => name.startsWith(scratch.netnsPrefix)).map((name) => join(NETNS_FOLDER, name));
+}
+
+function removeCgroups(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeCgroups(join(path, entry.name));
+  }
+  rmdirSync(path);
+}
+
+async function endCgroup(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  writeFileSync(join(path, "cgroup.kill"), "1");
+  for (let look = 0; look < 500; look++) {
+    if (readFileSync(join(path, "cgroup.events"), "utf8").includes("populated 0")) break;
+    await sleep(10);
+  }
+  removeCgroups(path);
+}
+
+function unmountBelow(folder: string): void {
+  const targets = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((target) => target.startsWith(`${folder}/`));
+  for (const target of targets.reverse()) execFileSync("umount", [target]);
+}
+
+/** Removes all that a daemon, which no longer runs, may have left, in whatever state it died. */
+export async function removeScratch(scratch: Scratch): Promise<void> {
+  await endCgroup(scratch.cgroup);
+  for (const path of pinnedNamespaces(scratch)) {
+    execFileSync("sh", ["-c", 'umount "$1" 2>/dev/null || :; rm -f "$1"', "sh", path]);
+  }
+  if (existsSync(`/sys/class/net/${scratch.bridge}`)) execFileSync("ip", ["link", "delete", scratch.bridge]);
+  rmSync(scratch.leases, { recursive: true, force: true });
+  unmountBelow(scratch.folder);
+  rmSync(scratch.folder, { recursive: true, force: true });
+}
