@@ -1,0 +1,43 @@
+// Whatever a benchmark makes on the host is undone in reverse order, also after a failure or a signal.
+
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+
+const execute = promisify(execFile);
+
+/** Runs a program to its end and returns its standard output. Rejects with what it printed on failure. */
+export async function runProgram(command: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await execute(command, args, { encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
+
+export class Cleanup {
+  readonly #steps: { what: string; step: () => unknown }[] = [];
+
+  /** `step` runs once, after those added later. */
+  add(what: string, step: () => unknown): void {
+    this.#steps.push({ what, step });
+  }
+
+  /** Runs all of the steps, although some fail, and returns what failed. */
+  async run(): Promise<string[]> {
+    const problems: string[] = [];
+    for (let next = this.#steps.pop(); next !== undefined; next = this.#steps.pop()) {
+      try {
+        await next.step();
+      } catch (error) {
+        problems.push(`${next.what}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+    return problems;
+  }
+}
+
+/** Aborted by the first signal; later ones do not disturb the clean-up. */
+export function abortOnSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => controller.abort(new Error(`interrupted by ${signal}`)));
+  }
+  return controller.signal;
+}

@@ -1,0 +1,27 @@
+// A fresh, journaled ext4 in a loop file: what the machine's own root file system did before does not count,
+// and what the benchmark writes is gone with one unmount.
+
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Cleanup, runProgram } from "./cleanup.ts";
+
+const SIZE = 4 * 1024 ** 3;
+
+/** Returns the mount point, "/tmp/berth-bench-XXXXXX/fs". */
+export async function makeScratch(cleanup: Cleanup): Promise<string> {
+  const folder = mkdtempSync("/tmp/berth-bench-");
+  const image = join(folder, "ext4.img");
+  const mountPoint = join(folder, "fs");
+  let mounted = false;
+  cleanup.add("remove the scratch file system", async () => {
+    if (mounted) await runProgram("umount", [mountPoint]);
+    rmSync(folder, { recursive: true });
+  });
+  writeFileSync(image, "");
+  truncateSync(image, SIZE);
+  mkdirSync(mountPoint);
+  await runProgram("mkfs.ext4", ["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image]);
+  await runProgram("mount", ["-o", "loop", image, mountPoint]);
+  mounted = true;
+  return mountPoint;
+}
