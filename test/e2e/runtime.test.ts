@@ -4,6 +4,7 @@ import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { NamespaceMode } from "../../src/gen/runtime/v1/api.ts";
 import { makeImage } from "../images/layout.ts";
 import { busyboxRecipe } from "../images/recipes.ts";
 import { Tree } from "../images/tree.ts";
@@ -12,7 +13,6 @@ import { processesOf } from "./support/leaks.ts";
 import { BUSYBOX, PROBE, STATE, Stage } from "./support/stage.ts";
 
 const USERS = "registry.k8s.io/e2e-test-images/users:1";
-const PID = { POD: 0, CONTAINER: 1, NODE: 2 } as const;
 
 let stage: Stage;
 let daemon: Daemon;
@@ -54,7 +54,7 @@ async function runPod(...args: Parameters<Stage["runPod"]>): Promise<string> {
   return id;
 }
 
-const withPid = (pid: number) => ({ linux: { securityContext: { namespaceOptions: { pid } } } });
+const withPid = (pid: NamespaceMode) => ({ linux: { securityContext: { namespaceOptions: { pid } } } });
 
 describe("processes", () => {
   test("the pod's PID 1 reaps orphans, and containers of the pod see each other", async () => {
@@ -72,15 +72,15 @@ describe("processes", () => {
 
   test("a PID namespace of its own: the program is PID 1 and alone", async () => {
     const pod = await runPod("alone");
-    await stage.run(pod, "other", BUSYBOX, ["sleep", "2000"], withPid(PID.CONTAINER));
-    const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"], withPid(PID.CONTAINER));
+    await stage.run(pod, "other", BUSYBOX, ["sleep", "2000"], withPid(NamespaceMode.CONTAINER));
+    const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"], withPid(NamespaceMode.CONTAINER));
     expect((await stage.exec(id, "cat", "/proc/1/cmdline")).out).toBe("sleep\u00001000\u0000");
     expect((await stage.exec(id, "sh", "-c", "echo /proc/[0-9]*")).out.split(" ")).toHaveLength(2);
   });
 
   test("the host's PID namespace", async () => {
-    const pod = await runPod("host", withPid(PID.NODE));
-    const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"], withPid(PID.NODE));
+    const pod = await runPod("host", withPid(NamespaceMode.NODE));
+    const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"], withPid(NamespaceMode.NODE));
     expect((await stage.exec(id, "cat", `/proc/${daemon.pid}/cmdline`)).out).toContain("berthd.mjs");
   });
 
