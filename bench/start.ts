@@ -143,8 +143,8 @@ function facts(subjects: Subjects, options: Options, commit: string, loads: read
   return [
     `${date} UTC; ${describeMachine()}; load before ${loads[0]}, after ${loads[1]}.`,
     `berth ${commit}; peers: ${versions.length === 0 ? "none" : versions.join("; ")}.`,
-    `${options.runs} rounds after ${WARM_UP_ROUNDS} that do not count; in each round every subject takes ` +
-      `its turn. ${options.pauseMs} ms of pause before each timed call, but none within a row and in "in a row".`,
+    `${options.runs} rounds after ${WARM_UP_ROUNDS} that do not count; every subject has its turn in each. ` +
+      `${options.pauseMs} ms of pause before each timed call, none within a row and in "in a row".`,
     ...METHOD,
   ];
 }
