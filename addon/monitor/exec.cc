@@ -105,7 +105,9 @@ void ExecProcess::Finish() {
   Container* container = monitor_.Find(container_id_);
   // One is kept for the next exec, and those in which something was left behind until it has ended. Where
   // rmdir fails, the removal of the container's cgroup takes it along.
-  if (container != nullptr && (container->exec_cgroups().empty() || CgroupPopulated(cgroup_path_))) {
+  // One that was killed is never used again: the kernel would kill what is cloned into it (see KillAll).
+  bool keep = !abandoned_ && container != nullptr;
+  if (keep && (container->exec_cgroups().empty() || CgroupPopulated(cgroup_path_))) {
     container->exec_cgroups().push_back(cgroup_path_);
   } else {
     (void)!rmdir(cgroup_path_.c_str());
