@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "handshake.h"
+#include "../kernel/handshake.h"
 
 namespace berth {
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "../kernel/fd.h"
+#include "../kernel/handshake.h"
 #include "../kernel/rooted.h"
-#include "handshake.h"
 #include "init.h"
 
 namespace berth {

@@ -1,13 +1,14 @@
 // Starting a monitor: from a sealed copy of its binary, in its cgroup, as nobody's child.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <sys/types.h>
 
-#include "../init/handshake.h"
 #include "fd.h"
+#include "handshake.h"
 #include "result.h"
 
 namespace berth {

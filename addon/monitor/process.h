@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "../init/handshake.h"
 #include "../init/plan.h"
 #include "../kernel/fd.h"
+#include "../kernel/handshake.h"
 #include "../kernel/result.h"
 #include "connection.h"
 #include "loop.h"

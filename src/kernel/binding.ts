@@ -17,8 +17,8 @@ const NAME = "berth.node";
 type Native = ProcessNative & CgroupNative & NetnsNative & NativeLayers & SeccompNative & HostNative;
 
 /**
- * Loads the addon from `nativePath`, else from where BERTH_NATIVE says, else from beside this file or from the
- * build below a directory above it. Throws NOT_FOUND when it is nowhere.
+ * Loads the addon from `nativePath`, else from where BERTH_NATIVE says, else from beside this file or
+ * from the build below a directory above it. Throws NOT_FOUND when it is nowhere.
  */
 export function loadKernel(nativePath: string = findAddon(process.env, import.meta.dirname)): Kernel {
   const native = load(nativePath);
