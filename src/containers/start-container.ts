@@ -7,7 +7,7 @@ import type { Monitor } from "../monitor/monitor.ts";
 import { commitContainerExited, commitContainerStarted } from "../store/containers.ts";
 import type { Container } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
-import { requireState } from "./container-lifecycle.ts";
+import { requireState, stateOfContainer } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { requireMonitor } from "./require-monitor.ts";
@@ -16,8 +16,8 @@ import { requireMonitor } from "./require-monitor.ts";
 const START_ERROR_CODE = 128;
 
 /**
- * Lets the prepared process execute its program. Legal from CREATED only. When the program cannot be
- * executed the container is EXITED with code 128 and reason "StartError", and the error is thrown.
+ * Lets the prepared process execute its program. Legal from CREATED; a RUNNING container is fine as it is.
+ * When the program cannot be executed the container is EXITED with code 128 and reason "StartError", and the error is thrown.
  */
 export function startContainer(deps: ContainerDeps, call: Call, id: ContainerId): Promise<void> {
   return outlive(call, deps.starting, id, `start container "${id}"`, (own) => start(deps, own, id));
@@ -25,6 +25,8 @@ export function startContainer(deps: ContainerDeps, call: Call, id: ContainerId)
 
 async function start(deps: ContainerDeps, call: Call, id: ContainerId): Promise<void> {
   const container = containerStatus(deps, id);
+  // Asked again by a client that the first answer did not reach.
+  if (stateOfContainer(container) === "RUNNING" && container.removingAt === null) return;
   requireState(container, "start");
   const monitor = requireMonitor(deps, container.podId, `start container "${id}"`);
   call.observeStep("StartContainer", "release", "before");

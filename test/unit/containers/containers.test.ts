@@ -133,10 +133,15 @@ describe("createContainer", () => {
 });
 
 describe("startContainer", () => {
-  test("is legal from CREATED only", async () => {
+  test("may be repeated while it runs, and is refused when it has ended", async () => {
     const world = await withPod();
     const id = await running(world);
+    const { startedAt } = containerStatus(world.deps, id);
+    await startContainer(world.deps, world.call, id);
     expect(stateOfContainer(containerStatus(world.deps, id))).toBe("RUNNING");
+    expect(containerStatus(world.deps, id).startedAt).toBe(startedAt);
+    world.monitor.events.onExit(id, { finishedAt: 50, exitCode: 0, signal: 0, oomKilled: false });
+    await expect.poll(() => containerStatus(world.deps, id).finishedAt).toBe(50);
     await expect(startContainer(world.deps, world.call, id)).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
     });
