@@ -73,7 +73,7 @@ void Container::Forget(Connection* asker, uint32_t request_id) {
 
 void Container::KillAll() {
   // Before "go" there is one process only. And a cgroup that was once killed kills whatever is cloned into
-  // it from outside later (kernel 6.14): a second prepare in it must stay possible.
+  // it from outside later (seen on kernel 6.18): a second prepare in it must stay possible.
   if (go_sent_ && !failed_) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
   Kill();
 }
