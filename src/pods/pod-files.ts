@@ -11,18 +11,27 @@ const HOST_RESOLV_CONF = "/etc/resolv.conf";
 /** What systemd-resolved was told, without its own stub in front. */
 const UPSTREAM_RESOLV_CONF = "/run/systemd/resolve/resolv.conf";
 
-/** Makes the pod's state directory (0700) with resolv.conf, hostname and hosts. */
-export async function makePodFiles(deps: PodDeps, podId: string, config: PodConfig): Promise<void> {
+/** Makes the pod's state directory (0700). */
+export async function makePodDirectory(deps: PodDeps, podId: string): Promise<void> {
   await mkdir(deps.paths.podState(podId), { recursive: true, mode: 0o700 });
+}
+
+/** Writes resolv.conf, hostname and hosts into the state directory. */
+export async function makePodFiles(deps: PodDeps, podId: string, config: PodConfig): Promise<void> {
   const files = podFiles(deps, podId);
   const onHost = config.security.namespaces.network === "NODE";
   const hostname = onHost || config.hostname === "" ? hostHostname() : config.hostname;
-  const hosts = onHost ? await readOptional("/etc/hosts") : null;
-  await Promise.all([
-    writeFile(files.resolvConf, await resolvConf(config, onHost), { mode: 0o644 }),
+  const [resolver, hosts] = await Promise.all([
+    resolvConf(config, onHost),
+    onHost ? readOptional("/etc/hosts") : null,
+  ]);
+  // A failure must not leave one of them being written while the directory is removed again.
+  const written = await Promise.allSettled([
+    writeFile(files.resolvConf, resolver, { mode: 0o644 }),
     writeFile(files.hostname, `${hostname}\n`, { mode: 0o644 }),
     writeFile(files.hosts, hosts ?? hostsOf(hostname), { mode: 0o644 }),
   ]);
+  for (const result of written) if (result.status === "rejected") throw result.reason;
 }
 
 async function resolvConf(config: PodConfig, onHost: boolean): Promise<string> {

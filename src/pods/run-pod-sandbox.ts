@@ -19,7 +19,7 @@ import type { PodId } from "../types/ids.ts";
 import type { Pod, PodConfig, PodNetwork, ProcessRef } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
 import { requireHandler } from "./handlers.ts";
-import { makePodFiles } from "./pod-files.ts";
+import { makePodDirectory, makePodFiles } from "./pod-files.ts";
 import { podTitle, runKey, stateOfPod } from "./pod-lifecycle.ts";
 import { startMonitor } from "./start-monitor.ts";
 import { undoPod } from "./undo-pod.ts";
@@ -135,24 +135,26 @@ async function undo(deps: PodDeps, call: Call, id: PodId): Promise<void> {
 }
 
 async function makeParts(deps: PodDeps, steps: Steps, pod: Pod): Promise<void> {
-  await steps.run("state-dir", () => makePodFiles(deps, pod.id, pod.config));
+  await steps.run("state-dir", () => makePodDirectory(deps, pod.id));
   await steps.run("cgroup", () => deps.kernel.createCgroup(monitorCgroup(pod.cgroupPath)));
   if (pod.netnsPath !== "") await steps.run("netns", () => deps.kernel.createNetns(pod.netnsPath));
 }
 
-/** Both take their time in other processes, and neither needs the other. */
+/** None needs the others, and each spends its time elsewhere: in other processes, or waiting for files. */
 async function makeProcessAndNetwork(
   deps: PodDeps,
   call: Call,
   steps: Steps,
   pod: Pod,
 ): Promise<{ process: ProcessRef; network: PodNetwork }> {
-  const [process, network] = await Promise.allSettled([
+  const [process, network, files] = await Promise.allSettled([
     steps.run("monitor", () => startMonitor(deps, pod)),
     pod.netnsPath === "" ? { ips: [] } : steps.run("network", () => attachNetwork(deps, call, pod)),
+    steps.run("files", () => makePodFiles(deps, pod.id, pod.config)),
   ]);
   if (process.status === "rejected") throw process.reason;
   if (network.status === "rejected") throw network.reason;
+  if (files.status === "rejected") throw files.reason;
   return { process: process.value, network: network.value };
 }
 

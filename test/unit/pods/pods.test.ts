@@ -40,12 +40,13 @@ describe("runPodSandbox", () => {
       "netns",
       "monitor",
       "network",
+      "files",
       "commit",
     ]);
     expect(world.events.map((event) => event.type)).toEqual(["pod-ready"]);
   });
 
-  for (const step of ["reserve", "state-dir", "cgroup", "netns", "monitor", "network", "commit"]) {
+  for (const step of ["reserve", "state-dir", "cgroup", "netns", "monitor", "network", "files", "commit"]) {
     test(`leaves nothing when step "${step}" fails, and a retry works`, async () => {
       const world = makeWorld();
       world.failAt = `RunPodSandbox/${step}`;
