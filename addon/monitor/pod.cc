@@ -52,6 +52,9 @@ Result FillMountNamespace(uint64_t shm_bytes) {
   if (shm_bytes != 0 && mount("shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) != 0) {
     return Result::last("mount", "/dev/shm");
   }
+  // Containers that may trace the pod's PID 1 can reach this root.
+  constexpr unsigned long kReadonly = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  if (mount(nullptr, "/proc", nullptr, kReadonly, nullptr) != 0) return Result::last("remount", "pod root");
   if (syscall(SYS_pivot_root, ".", ".") != 0) return Result::last("pivot_root", "pod root");
   if (umount2(".", MNT_DETACH) != 0) return Result::last("umount2", "pod root");
   return Result::success();

@@ -81,7 +81,7 @@ class Process {
   void CloseStdin();
   void ForgetSource(const Connection* connection);
   bool outputs_open() const { return outputs_[0] != nullptr || outputs_[1] != nullptr; }
-  /// Reads what is there now, ignoring slow readers: the process has ended.
+  /// Reads what is there now. Slow readers do not count any more: the process has ended.
   void DrainOutputs();
   void CloseOutputs();
   void set_exit(const ExitStatus& status) { exit_ = status; }

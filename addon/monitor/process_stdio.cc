@@ -31,7 +31,7 @@ void Process::ReadOutput(int index, size_t drain) {
   static char buffer[64 * 1024];
   const bool draining = drain > 0;
   while (outputs_[index] != nullptr) {
-    if (!draining && Congested()) return PauseOutputs();
+    if (!draining && !reaped_ && Congested()) return PauseOutputs();
     size_t room = draining ? std::min(drain, sizeof buffer) : sizeof buffer;
     ssize_t size = read(output_fds_[index].get(), buffer, room);
     if (size < 0 && errno == EINTR) continue;
@@ -61,11 +61,12 @@ void Process::EndOutput(int index) {
 }
 
 void Process::DrainOutputs() {
+  ReaderCaughtUp();
   for (int index = 0; index < 2; index++) {
     if (outputs_[index] == nullptr) continue;
-    // What a pipe can hold: processes that live on may fill it as fast as it is read.
+    // What a pipe can hold, and its end: processes that live on may fill it as fast as it is read.
     int capacity = fcntl(output_fds_[index].get(), F_GETPIPE_SZ);
-    ReadOutput(index, capacity > 0 ? static_cast<size_t>(capacity) : kTerminalDrain);
+    ReadOutput(index, capacity > 0 ? static_cast<size_t>(capacity) + 1 : kTerminalDrain);
   }
 }
 
@@ -79,7 +80,7 @@ void Process::CloseOutputs() {
 }
 
 void Process::ReaderCaughtUp() {
-  if (!paused_ || Congested()) return;
+  if (!paused_ || (Congested() && !reaped_)) return;
   paused_ = false;
   for (int i = 0; i < 2; i++) {
     if (outputs_[i] != nullptr) monitor_.loop().Add(output_fds_[i].get(), EPOLLIN, outputs_[i].get());

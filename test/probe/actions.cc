@@ -126,6 +126,19 @@ static int LeaveBehind(int count, char** words) {
   return count > 0 && strcmp(words[0], "stay") == 0 ? Sleep(0, nullptr) : 0;
 }
 
+/** Children that write to stdout without end; the probe itself ends at once. */
+static int SpewBehind(int, char**) {
+  for (int index = 0; index < 4; ++index) {
+    const pid_t child = fork();
+    if (child < 0) return Failed("fork");
+    char zeros[4096] = "";
+    while (child == 0 && write(STDOUT_FILENO, zeros, sizeof zeros) > 0) {
+    }
+    if (child == 0) _exit(0);
+  }
+  return 0;
+}
+
 /** Lines on both streams in turn: "out N" and "err N". */
 static int WriteBoth(int count, char** words) {
   const int lines = count > 0 ? atoi(words[0]) : 1;
@@ -232,6 +245,7 @@ static const Action kActions[] = {
     {"effective-uid", "effective-uid          \"Effective uid: N\"", EffectiveUid},
     {"spew", "spew BYTES [stderr|alone]  numbered lines of 64 bytes; \"alone\" closes stderr first", Spew},
     {"both", "both [LINES]           \"out N\" on stdout and \"err N\" on stderr", WriteBoth},
+    {"spew-behind", "spew-behind            children that write to stdout without end", SpewBehind},
     {"leave-behind", "leave-behind [stay]    a child and a detached grandchild that sleep for ever",
      LeaveBehind},
     {"fork-bomb-lite", "fork-bomb-lite [N] [stay]  double-forked children for PID 1 to reap", MakeOrphans},

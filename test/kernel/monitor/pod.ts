@@ -284,9 +284,7 @@ export async function collect(session: StreamSession): Promise<Outcome> {
 }
 
 /** What `probe report --json` prints. */
-export type Report = Record<string, never> & {
-  [key: string]: string | number | boolean | string[];
-};
+export type Report = Record<string, string | number | boolean | string[]>;
 
 export function parseReport(outcome: Outcome): Report {
   if (outcome.exitCode !== 0) throw new Error(`the probe failed: ${outcome.stdout}${outcome.stderr}`);
