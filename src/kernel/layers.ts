@@ -68,6 +68,8 @@ async function translated<T>(work: Promise<T>): Promise<T> {
 
 /** Steps of the readers of the stream and of the archive: their failures are the layer's fault. */
 const DATA_STEP = /^(?:tar|gzip|zstd|layer): /;
+/** Those among them that the administrator sets. */
+const LIMIT_STEP = /than the limit\b/;
 
 function layerError(error: unknown): unknown {
   const { step, errno, path } = error as { step?: unknown; errno?: unknown; path?: unknown };
@@ -75,6 +77,11 @@ function layerError(error: unknown): unknown {
   const kernelError = new KernelError(step, errno, path);
   if (!DATA_STEP.test(step) || errno === "ENOMEM") return kernelError;
   const entry = path === "" ? "" : ` (entry ${JSON.stringify(path)})`;
-  const message = `layer is damaged or not acceptable: ${step.replace(/^layer: /, "")}${entry}`;
+  const what = `${step.replace(/^layer: /, "")}${entry}`;
+  if (LIMIT_STEP.test(step)) {
+    const message = `layer is over a limit of the configuration: ${what}; raise it under [images] if it is trusted`;
+    return new BerthError("RESOURCE_EXHAUSTED", message, { cause: kernelError });
+  }
+  const message = `layer is damaged or not acceptable: ${what}`;
   return new BerthError("INVALID_ARGUMENT", message, { cause: kernelError });
 }
