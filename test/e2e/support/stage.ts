@@ -12,6 +12,7 @@ import {
 import { makeBusyboxImage, makeNginxImage, makeProbeImage } from "../../images/recipes.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { Daemon } from "../daemon.ts";
+import type { ScratchOptions } from "./scratch.ts";
 
 export const BUSYBOX = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
 export const NGINX = "registry.k8s.io/e2e-test-images/nginx:1.14-2";
@@ -36,9 +37,13 @@ export class Stage {
   }
 
   /** Starts both. `pulled` images are in the daemon, `pushed` ones only in the registry. */
-  static async make(pulled: readonly TestImage[], pushed: readonly TestImage[] = []): Promise<Stage> {
+  static async make(
+    pulled: readonly TestImage[],
+    pushed: readonly TestImage[] = [],
+    options: ScratchOptions = {},
+  ): Promise<Stage> {
     const registry = await startRegistry();
-    const daemon = new Daemon({ mirrors: { "registry.k8s.io": `http://${registry.host}` } });
+    const daemon = new Daemon({ mirrors: { "registry.k8s.io": `http://${registry.host}` }, ...options });
     const stage = new Stage(daemon, registry);
     try {
       for (const image of [...pulled, ...pushed]) {
