@@ -215,17 +215,34 @@ async function build(
   steps: Steps,
   { pod, image, container }: Parts,
 ): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
-  await steps.run("snapshot", () => makeSnapshot(deps, container.snapshot));
-  await steps.run("cgroup", () => makeCgroup(deps, call, container));
-  const planned = await steps.run("plan", () => planContainer(deps, pod, container, image));
-  await steps.run("log-dir", async () => {
-    if (container.logPath !== "") await mkdir(dirname(container.logPath), { recursive: true, mode: 0o755 });
-  });
+  const planned = await makeParts(deps, call, steps, { pod, image, container });
   const process = await steps.run("prepare", () => {
     const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
     return prepareContainer(monitor, container, planned.plan);
   });
   return { planned, process };
+}
+
+/** None of them needs another, and each waits for files. All have ended when this does: undo may begin. */
+async function makeParts(
+  deps: ContainerDeps,
+  call: Call,
+  steps: Steps,
+  { pod, image, container }: Parts,
+): Promise<PlannedContainer> {
+  const [snapshot, cgroup, planned, logs] = await Promise.allSettled([
+    steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
+    steps.run("cgroup", () => makeCgroup(deps, call, container)),
+    steps.run("plan", () => planContainer(deps, pod, container, image)),
+    steps.run("log-dir", () => makeLogDirectory(container.logPath)),
+  ]);
+  for (const part of [snapshot, cgroup, logs]) if (part.status === "rejected") throw part.reason;
+  if (planned.status === "rejected") throw planned.reason;
+  return planned.value;
+}
+
+async function makeLogDirectory(logPath: string): Promise<void> {
+  if (logPath !== "") await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
 }
 
 async function makeCgroup(deps: ContainerDeps, call: Call, container: Container): Promise<void> {
