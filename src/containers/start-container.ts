@@ -17,7 +17,8 @@ const START_ERROR_CODE = 128;
 
 /**
  * Lets the prepared process execute its program. Legal from CREATED; a RUNNING container is fine as it is.
- * When the program cannot be executed the container is EXITED with code 128 and reason "StartError", and the error is thrown.
+ * When the program cannot be executed the container is EXITED with code 128 and reason "StartError", and the
+ * error is thrown.
  */
 export function startContainer(deps: ContainerDeps, call: Call, id: ContainerId): Promise<void> {
   return outlive(call, deps.starting, id, `start container "${id}"`, (own) => start(deps, own, id));

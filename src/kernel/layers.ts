@@ -79,7 +79,8 @@ function layerError(error: unknown): unknown {
   const entry = path === "" ? "" : ` (entry ${JSON.stringify(path)})`;
   const what = `${step.replace(/^layer: /, "")}${entry}`;
   if (LIMIT_STEP.test(step)) {
-    const message = `layer is over a limit of the configuration: ${what}; raise it under [images] if it is trusted`;
+    const next = "raise it under [images] if you trust the image";
+    const message = `layer is over a limit of the configuration: ${what}; ${next}`;
     return new BerthError("RESOURCE_EXHAUSTED", message, { cause: kernelError });
   }
   const message = `layer is damaged or not acceptable: ${what}`;
