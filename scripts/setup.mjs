@@ -5,6 +5,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildCrictl } from "./build-crictl.mjs";
+import { buildSanitized } from "./build-sanitized.mjs";
 import { hasGo } from "./lib/go.mjs";
 import { areModulesCurrent, setUpModules } from "./lib/modules.mjs";
 import {
@@ -69,7 +70,8 @@ async function checkNode() {
 
 /**
  * @param {{ forTests?: boolean, modulesOnly?: boolean }} options with forTests also what only tests need: a
- *   registry, crictl, …; with modulesOnly nothing but the npm modules and what they need
+ *   registry, crictl, the C++ under sanitizers, …; with modulesOnly nothing but the npm modules and what they
+ *   need
  * @returns {Promise<{ setupMs: number, buildMs: number }>} how long installing and building took
  */
 export async function setup({ forTests = false, modulesOnly = false } = {}) {
@@ -88,7 +90,10 @@ export async function setup({ forTests = false, modulesOnly = false } = {}) {
   await checkNode();
   await setUpBundles();
   writeLaunchers();
-  if (forTests) await buildCrictl();
+  if (forTests) {
+    await buildSanitized();
+    await buildCrictl();
+  }
   return { setupMs: installed - started, buildMs: performance.now() - installed };
 }
 

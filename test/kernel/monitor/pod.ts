@@ -227,6 +227,8 @@ export class TestPod {
     const container = await this.prepare(args, options);
     const session = this.monitor.attach(container.id, { stdin: false });
     const outcome = collect(session);
+    // Where the start fails, that is what is told.
+    outcome.catch(() => {});
     await session.started;
     await this.monitor.start(container.id);
     await this.exitOf(container.id);
