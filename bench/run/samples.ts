@@ -31,8 +31,4 @@ export class Samples {
     const middle = values.length >> 1;
     return values.length % 2 === 1 ? values[middle] : ((values[middle - 1] ?? 0) + (values[middle] ?? 0)) / 2;
   }
-
-  count(subject: string, work: string): number {
-    return this.#values.get(`${subject}\0${work}`)?.length ?? 0;
-  }
 }
