@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../kernel/fd.h"
@@ -25,6 +27,11 @@ Result MoveInto(int mount, int target, const char* path) {
     return Result::last("move_mount", path);
   }
   return Result::success();
+}
+
+bool IsProc(int fd) {
+  struct statfs facts;
+  return fstatfs(fd, &facts) == 0 && facts.f_type == PROC_SUPER_MAGIC;
 }
 
 Result CloneTree(int fd, bool recursive, const char* path, Fd* tree) {
@@ -197,8 +204,9 @@ Result Mount(InitContext& context, const PlanStep& step) {
     result = MakeDirsInRoot(context.root, target, 0755, &made);
     if (!result.ok()) return result;
   }
+  // An image whose /proc is a link could have it mounted where nothing is masked.
   Fd at;
-  result = OpenInRoot(context.root, target, O_PATH, 0, &at);
+  result = OpenPlainInRoot(context.root, target, O_PATH, &at);
   return result.ok() ? MoveInto(mount.get(), at.get(), target) : result;
 }
 
@@ -228,7 +236,13 @@ Result AttachTree(InitContext& context, const PlanStep& step) {
   }
   Fd at;
   Result result = OpenInRoot(context.root, target, O_PATH, 0, &at);
-  return result.ok() ? MoveInto(tree, at.get(), target) : result;
+  if (!result.ok()) return result;
+  // A link of the image must not lead a volume into /proc, over what confines the process.
+  bool says_so = strcmp(target, "/proc") == 0 || strncmp(target, "/proc/", 6) == 0;
+  if (!says_so && IsProc(at.get())) {
+    return Result::failure("mount: a link leads into /proc", EPERM, target);
+  }
+  return MoveInto(tree, at.get(), target);
 }
 
 Result MakeNode(InitContext& context, const PlanStep& step) {
@@ -283,7 +297,11 @@ Result Mask(InitContext& context, const PlanStep& step) {
   if (fstat(at.get(), &status) != 0) return Result::last("fstat", target);
   if (!S_ISDIR(status.st_mode)) {
     Fd null, tree;
-    result = OpenInRoot(context.root, "/dev/null", O_PATH, 0, &null);
+    result = OpenPlainInRoot(context.root, "/dev/null", O_PATH, &null);
+    // What a volume puts in its place must not become what is seen at the masked path.
+    if (result.ok() && (fstat(null.get(), &status) != 0 || status.st_rdev != makedev(1, 3))) {
+      result = Result::failure("mask: /dev/null is no null device", EINVAL, target);
+    }
     if (result.ok()) result = CloneTree(null.get(), false, target, &tree);
     return result.ok() ? MoveInto(tree.get(), at.get(), target) : result;
   }

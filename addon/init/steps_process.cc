@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../kernel/fd.h"
@@ -147,6 +149,11 @@ Result ExecAttribute(InitContext& context, const PlanStep& step) {
   snprintf(path, sizeof path, "/proc/thread-self/attr/%s", context.plan->text(step, 0));
   Fd file(open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file.valid()) return Result::last("open", path);
+  // A volume over /proc would take the label, and the process would run without it (CVE-2019-16884).
+  struct statfs facts;
+  if (fstatfs(file.get(), &facts) != 0) return Result::last("fstatfs", path);
+  if (facts.f_type != PROC_SUPER_MAGIC)
+    return Result::failure("open: not in a proc file system", EPERM, path);
   ssize_t length = static_cast<ssize_t>(context.plan->length(step, 1));
   if (write(file.get(), context.plan->text(step, 1), static_cast<size_t>(length)) != length) {
     return Result::last("write", path);

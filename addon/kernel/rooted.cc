@@ -13,12 +13,12 @@ namespace berth {
 
 namespace {
 
-int Openat2(int root, const char* path, uint64_t flags, uint64_t mode) {
+int Openat2(int root, const char* path, uint64_t flags, uint64_t mode, uint64_t resolve = 0) {
   open_how how;
   memset(&how, 0, sizeof how);
   how.flags = flags | O_CLOEXEC;
   how.mode = mode;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve;
   for (;;) {
     long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
     // EAGAIN: a rename raced with the resolution of ".."; the kernel asks to try again.
@@ -38,6 +38,12 @@ int DescendMaking(int root, int current, const char* prefix, const char* name, m
 
 Result OpenInRoot(int root, const char* path, int flags, mode_t mode, Fd* out) {
   out->reset(Openat2(root, path, static_cast<uint64_t>(static_cast<unsigned>(flags)), mode));
+  return out->valid() ? Result::success() : Result::last("openat2", path);
+}
+
+Result OpenPlainInRoot(int root, const char* path, int flags, Fd* out) {
+  uint64_t wanted = static_cast<uint64_t>(static_cast<unsigned>(flags));
+  out->reset(Openat2(root, path, wanted, 0, RESOLVE_NO_SYMLINKS));
   return out->valid() ? Result::success() : Result::last("openat2", path);
 }
 

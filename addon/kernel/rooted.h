@@ -12,6 +12,9 @@ namespace berth {
 /// Opens `path` beneath `root` (leading slashes mean the root). `flags` without O_CLOEXEC, which is added.
 Result OpenInRoot(int root, const char* path, int flags, mode_t mode, Fd* out);
 
+/// The same without following any symbolic link: ELOOP where one is on the way.
+Result OpenPlainInRoot(int root, const char* path, int flags, Fd* out);
+
 /// Makes every missing directory of `path` beneath `root` (0755, root). `made` tells whether the last one was
 /// made.
 Result MakeDirsInRoot(int root, const char* path, mode_t mode, bool* made);

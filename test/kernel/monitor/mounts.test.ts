@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { volume } from "../../unit/spec/fixture.ts";
 import { type TestPod, usePods, writeTree } from "./pod.ts";
 
 const startPod = usePods();
@@ -44,6 +45,35 @@ test("masked and read-only paths", async () => {
   expect(await textOf(pod, ["read", "/data/hidden"], options)).toBe("");
   expect(await textOf(pod, ["read", "/data/open"], options)).toBe("open");
   expect(await textOf(pod, ["write", "/data/open"], options)).toBe("write: EROFS\n");
+});
+
+test("an image whose /proc, /sys or /dev is a link gets no container: nothing would be masked there", async () => {
+  const pod = await startPod();
+  // /proc would be mounted on /elsewhere, and the link be broken once /dev covers it.
+  pod.addLayer(2, (layer) => {
+    for (const name of ["dev", "elsewhere"]) mkdirSync(join(layer, name));
+    symlinkSync("/elsewhere", join(layer, "dev/link"));
+    symlinkSync("/dev/link", join(layer, "proc"));
+  });
+  for (const [index, name] of ["sys", "dev"].entries()) {
+    pod.addLayer(3 + index, (layer) => {
+      mkdirSync(join(layer, "elsewhere"));
+      symlinkSync("/elsewhere", join(layer, name));
+    });
+  }
+  for (const layer of [2, 3, 4]) {
+    // The uppermost layer first, as overlays have it.
+    const lowers = [layer, 1].map(pod.paths.layerRelative);
+    await expect(pod.prepare(["exit", "0"], { input: { lowers } })).rejects.toMatchObject({ errno: "ELOOP" });
+  }
+});
+
+test("a link of the image leads no volume into /proc", async () => {
+  const pod = await startPod();
+  pod.addLayer(2, (layer) => symlinkSync("/proc/self/attr", join(layer, "data")));
+  const input = { lowers: [2, 1].map(pod.paths.layerRelative) };
+  const container = { mounts: [volume("/data", { hostPath: pod.shared })] };
+  await expect(pod.prepare(["exit", "0"], { input, container })).rejects.toMatchObject({ errno: "EPERM" });
 });
 
 test("/dev/shm is the pod's, and message queues too", async () => {
