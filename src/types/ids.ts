@@ -13,5 +13,3 @@ export type Micros = number;
 
 /** A string each of whose characters is one byte (latin1), for data that need not be UTF-8. */
 export type ByteString = string & { readonly __brand?: "ByteString" };
-
-
