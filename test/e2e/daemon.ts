@@ -119,7 +119,11 @@ export class Daemon {
 
   /** Removes all pods, stops, and removes every trace. Also after a test that failed. */
   async remove(): Promise<void> {
+    const child = this.#child;
     try {
+      if (child !== null && hasEnded(child)) {
+        throw new Error(`berthd ended by itself (${child.exitCode ?? child.signalCode}):\n${this.tail()}`);
+      }
       if (this.#cri !== null) await this.#removePods();
     } finally {
       await this.stop();
