@@ -2,6 +2,7 @@
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { hostname as hostHostname } from "node:os";
+import { dirname } from "node:path";
 import { podFiles } from "../containers/plan-container.ts";
 import { BerthError, errnoOf } from "../lib/errors.ts";
 import type { PodConfig } from "../types/pod.ts";
@@ -11,9 +12,11 @@ const HOST_RESOLV_CONF = "/etc/resolv.conf";
 /** What systemd-resolved was told, without its own stub in front. */
 const UPSTREAM_RESOLV_CONF = "/run/systemd/resolve/resolv.conf";
 
-/** Makes the pod's state directory (0700). */
-export async function makePodDirectory(deps: PodDeps, podId: string): Promise<void> {
-  await mkdir(deps.paths.podState(podId), { recursive: true, mode: 0o700 });
+/** Makes the pod's state directory, and that of the monitors' sockets when it was removed (0700). */
+export async function makePodDirectories(deps: PodDeps, podId: string): Promise<void> {
+  const paths = [deps.paths.podState(podId), dirname(deps.paths.monitorSocket(podId))];
+  const made = await Promise.allSettled(paths.map((path) => mkdir(path, { recursive: true, mode: 0o700 })));
+  for (const result of made) if (result.status === "rejected") throw result.reason;
 }
 
 /** Writes resolv.conf, hostname and hosts into the state directory. */

@@ -19,7 +19,7 @@ import type { PodId } from "../types/ids.ts";
 import type { Pod, PodConfig, PodNetwork, ProcessRef } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
 import { requireHandler } from "./handlers.ts";
-import { makePodDirectory, makePodFiles } from "./pod-files.ts";
+import { makePodDirectories, makePodFiles } from "./pod-files.ts";
 import { podTitle, runKey, stateOfPod } from "./pod-lifecycle.ts";
 import { startMonitor } from "./start-monitor.ts";
 import { undoPod } from "./undo-pod.ts";
@@ -135,7 +135,7 @@ async function undo(deps: PodDeps, call: Call, id: PodId): Promise<void> {
 }
 
 async function makeParts(deps: PodDeps, steps: Steps, pod: Pod): Promise<void> {
-  await steps.run("state-dir", () => makePodDirectory(deps, pod.id));
+  await steps.run("state-dir", () => makePodDirectories(deps, pod.id));
   await steps.run("cgroup", () => deps.kernel.createCgroup(monitorCgroup(pod.cgroupPath)));
   if (pod.netnsPath !== "") await steps.run("netns", () => deps.kernel.createNetns(pod.netnsPath));
 }

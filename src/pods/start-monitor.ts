@@ -1,7 +1,5 @@
 // Starts a pod's monitor and connects to it.
 
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
 import { KernelError } from "../lib/errors.ts";
 import { monitorCgroup } from "../paths.ts";
 import { buildPodPlan } from "../spec/build-pod-plan.ts";
@@ -14,11 +12,13 @@ import { monitorEvents } from "./monitor-events.ts";
 const SPAWN_TIMEOUT_MS = 10_000;
 export const CONNECT_TIMEOUT_MS = 5_000;
 
-/** The monitor has executed the pod's plan, and is in the registry, when this resolves. */
+/**
+ * The pod's directories are there. The monitor has executed the pod's plan, and is in the registry, when this
+ * resolves.
+ */
 export async function startMonitor(deps: PodDeps, pod: Pod): Promise<ProcessRef> {
   const plan = buildPodPlan({ config: pod.config, netnsPath: pod.netnsPath });
   const socketPath = deps.paths.monitorSocket(pod.id);
-  await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
   const process = await spawn(deps, pod, plan, socketPath);
   const events = monitorEvents(deps);
   const monitor = await deps.monitorDriver.connect(pod.id, socketPath, events, CONNECT_TIMEOUT_MS);
