@@ -103,7 +103,7 @@ class Process {
   void Adopt(const SpawnRequest& request, ChildEnds& child);
   void TakeSync();
   void TakeTerminal(Fd master);
-  /// Until there is no more for now; `drain`: at most so many bytes, however slow the readers are.
+  /// One piece of what is there; `drain`: at most so many bytes, however slow the readers are.
   void ReadOutput(int index, size_t drain = 0);
   void PauseOutputs();
   void EndOutput(int index);

@@ -39,8 +39,10 @@ void Process::ReadOutput(int index, size_t drain) {
     // EIO: the last slave of a pty was closed.
     if (size <= 0) return EndOutput(index);
     OnOutput(index == 1, std::string_view(buffer, static_cast<size_t>(size)));
-    if (draining) drain -= static_cast<size_t>(size);
-    if (draining ? drain == 0 : static_cast<size_t>(size) < sizeof buffer) return;
+    // One piece a turn: who writes as fast as it is read must not keep the others waiting.
+    if (!draining) return;
+    drain -= static_cast<size_t>(size);
+    if (drain == 0) return;
   }
 }
 
