@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,6 +65,9 @@ namespace {
 }  // namespace
 
 void RunInit(InitContext& context) {
+  // Until execve it holds more than the container may have: the socket to the monitor, namespaces of the pod.
+  // Processes of a PID namespace that it joined must not trace it, also not once its capabilities are theirs.
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   setsid();
   umask(0);
   const PlanHeader& header = context.plan->header();

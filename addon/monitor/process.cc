@@ -157,7 +157,8 @@ void Process::TakeSync() {
     header.msg_iov = &data;
     header.msg_iovlen = 1;
     header.msg_control = control;
-    header.msg_controllen = sizeof control;
+    // Room for one descriptor and not, as the padding would have it, for two.
+    header.msg_controllen = CMSG_LEN(sizeof(int));
     ssize_t size = recvmsg(sync_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) return;
@@ -170,9 +171,11 @@ void Process::TakeSync() {
     }
     cmsghdr* part = CMSG_FIRSTHDR(&header);
     if (message.kind == InitMessageKind::kConsole && part != nullptr && part->cmsg_type == SCM_RIGHTS) {
-      int fd;
-      memcpy(&fd, CMSG_DATA(part), sizeof fd);
-      TakeTerminal(Fd(fd));
+      int number;
+      memcpy(&number, CMSG_DATA(part), sizeof number);
+      Fd master(number);
+      // Once: the watch of an earlier one would still be in the loop.
+      if (awaiting_terminal_ && !reaped_) TakeTerminal(std::move(master));
     } else if (message.kind == InitMessageKind::kReady) {
       OnReady();
     } else if (message.kind == InitMessageKind::kFailed) {
