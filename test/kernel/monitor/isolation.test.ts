@@ -1,13 +1,20 @@
 // PID namespaces in their modes, and what a container can reach of its monitor and of the host.
 
-import { existsSync, readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { NAMESPACES } from "../../unit/spec/fixture.ts";
-import { PROBE, sharedPids, usePods } from "./pod.ts";
+import { PROBE, sharedPids, type TestContainer, type TestPod, usePods } from "./pod.ts";
 import { childrenOf, processesOf, until } from "./processes.ts";
 
 const startPod = usePods();
+
+/** Starts the probe and waits until it has said so much. */
+async function startSaying(pod: TestPod, args: readonly string[], text: string): Promise<TestContainer> {
+  const container = await pod.start(args, { log: "said.log" });
+  await until(() => readFileSync(container.log, "utf8").includes(text));
+  return container;
+}
 
 describe("shared PID namespace", () => {
   test("a reaping PID 1 of the pod's own, which is no container's", async () => {
@@ -23,7 +30,7 @@ describe("shared PID namespace", () => {
 
   test("orphans are reaped and leave no zombie", async () => {
     const pod = await startPod(sharedPids());
-    const container = await pod.start(["fork-bomb-lite", "20", "stay"]);
+    const container = await startSaying(pod, ["fork-bomb-lite", "20", "stay"], "orphans: 20");
     const [init] = childrenOf(pod.process.pid).filter(({ name }) => name === "berth-init");
     await until(() => processesOf(container.cgroup).length === 1);
     await until(() => childrenOf(init!.pid).length === 0);
@@ -62,8 +69,7 @@ describe("shared PID namespace", () => {
 describe("PID namespace of its own", () => {
   test("orphans come to the container's first process", async () => {
     const pod = await startPod();
-    const container = await pod.start(["leave-behind", "stay"]);
-    await until(() => processesOf(container.cgroup).length === 3);
+    const container = await startSaying(pod, ["leave-behind", "stay"], "left behind: 2");
     expect(childrenOf(container.process.pid)).toHaveLength(2);
   });
 
@@ -80,7 +86,7 @@ describe("PID namespace of its own", () => {
 describe("PID namespace of the host", () => {
   test("orphans come to the monitor, which reaps them", async () => {
     const pod = await startPod({ security: { namespaces: { ...NAMESPACES, pid: "NODE" } } });
-    const container = await pod.start(["fork-bomb-lite", "20", "stay"]);
+    const container = await startSaying(pod, ["fork-bomb-lite", "20", "stay"], "orphans: 20");
     await until(() => processesOf(container.cgroup).length === 1);
     await until(() => childrenOf(pod.process.pid).length === 1);
     const report = await pod.report();

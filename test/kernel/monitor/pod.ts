@@ -1,7 +1,16 @@
 // A pod with a real monitor, over roots made of the static probe: what the tests of this folder start from.
 
 import { randomBytes } from "node:crypto";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { afterEach } from "vitest";
 import { loadKernel } from "../../../src/kernel/binding.ts";
@@ -271,7 +280,16 @@ export class TestPod {
     await kernel.killCgroup(this.cgroup, 10_000);
     await kernel.removeCgroup(this.cgroup);
     await kernel.removeNetns(paths.netns(this.id));
+    const complaints = this.sanitizerReports();
     rmSync(this.directory, { recursive: true, force: true });
+    if (complaints !== "") throw new Error(complaints);
+  }
+
+  /** What a monitor under sanitizers has complained about (test/native/sanitizer_options.cc). */
+  sanitizerReports(): string {
+    const directory = this.paths.podState(this.id);
+    const names = readdirSync(directory).filter((name) => name.startsWith("sanitizer"));
+    return names.map((name) => readFileSync(join(directory, name), "utf8")).join("\n");
   }
 }
 

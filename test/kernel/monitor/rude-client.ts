@@ -3,7 +3,8 @@
 
 import { connect, type Socket } from "node:net";
 
-const FRAME_TYPES = [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 64, 255, 65_535];
+/** Neither FORGET, which would soon leave nothing to be rude about, nor SHUTDOWN. */
+const FRAME_TYPES = [1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 64, 255, 65_535];
 
 /** mulberry32: the same sequence for the same seed. */
 export function randomNumbers(seed: number): (below: number) => number {

@@ -1,6 +1,6 @@
 // A monitor built with ASan and UBSan (scripts/build-sanitized.mjs) goes through what the others do.
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { buildContainerPlan } from "../../../src/spec/build-container-plan.ts";
@@ -20,9 +20,7 @@ beforeEach((context) => {
 async function expectClean(pod: TestPod): Promise<void> {
   await pod.monitor.shutdown();
   await until(() => processesOf(pod.cgroup).length === 0);
-  const directory = pod.paths.podState(pod.id);
-  const reports = readdirSync(directory).filter((name) => name.startsWith("sanitizer"));
-  expect(reports.map((name) => readFileSync(join(directory, name), "utf8")).join("\n")).toBe("");
+  expect(pod.sanitizerReports()).toBe("");
   expect(pod.isLost).toBe(false);
 }
 
