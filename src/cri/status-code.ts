@@ -2,7 +2,7 @@
 // DEADLINE_EXCEEDED of ExecSync is a failed probe, UNIMPLEMENTED switches a fallback on.
 
 import { status } from "@grpc/grpc-js";
-import { BerthError, messageOf } from "../lib/errors.ts";
+import { codeOf, messageOf } from "../lib/errors.ts";
 
 export interface RpcFailure {
   readonly code: status;
@@ -15,12 +15,11 @@ const PULL_TOKENS = /^(RegistryUnavailable|SignatureValidationFailed)/;
 // The message travels in a header, in which every byte that is not ASCII takes three.
 const MAX_MESSAGE_CHARACTERS = 4096;
 
-/** The status of `error`, which `method` ("PullImage") ended with. What is no BerthError is INTERNAL. */
+/** The status of `error`, which `method` ("PullImage") ended with. */
 export function failureOf(method: string, error: unknown): RpcFailure {
   const details = headerText(messageOf(error));
-  if (!(error instanceof BerthError)) return { code: status.INTERNAL, details };
   if (method === "PullImage" && PULL_TOKENS.test(details)) return { code: status.UNKNOWN, details };
-  return { code: status[error.code], details };
+  return { code: status[codeOf(error)], details };
 }
 
 /** Lone surrogates would make the percent-encoding of the header throw. */

@@ -2,7 +2,7 @@
 // a client can tell "no such program" from "not executable" without reading the message.
 
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { BerthError, KernelError, messageOf } from "../lib/errors.ts";
+import { codeOf, KernelError, messageOf } from "../lib/errors.ts";
 
 /** Metadata key of the symbolic errno ("ENOENT") of the system call that failed. */
 export const ERRNO_KEY = "berth-errno";
@@ -11,7 +11,7 @@ export const STEP_KEY = "berth-step";
 
 /** The status of `error`: its code, its message once, and the failed system call when there is one. */
 export function serviceError(error: unknown): ServiceError {
-  const code = error instanceof BerthError ? status[error.code] : status.INTERNAL;
+  const code = status[codeOf(error)];
   const metadata = new Metadata();
   const kernel = kernelErrorOf(error);
   if (kernel !== undefined) {

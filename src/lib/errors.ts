@@ -63,9 +63,13 @@ function codeOfErrno(errno: string): ErrorCode {
 
 /** Wraps `cause` with what was being done; keeps the code of a BerthError. */
 export function wrapError(doing: string, cause: unknown, code?: ErrorCode): BerthError {
-  const inner =
-    cause instanceof BerthError ? cause.code : isDiskFull(cause) ? "RESOURCE_EXHAUSTED" : "INTERNAL";
-  return new BerthError(code ?? inner, `${doing}: ${messageOf(cause)}`, { cause });
+  return new BerthError(code ?? codeOf(cause), `${doing}: ${messageOf(cause)}`, { cause });
+}
+
+/** The code of whatever was thrown: a full disk is told apart, everything unknown is INTERNAL. */
+export function codeOf(error: unknown): ErrorCode {
+  if (error instanceof BerthError) return error.code;
+  return isDiskFull(error) ? "RESOURCE_EXHAUSTED" : "INTERNAL";
 }
 
 /** Of Node's file system, or of SQLite. */

@@ -74,8 +74,8 @@ function make(
   { id, cgroupMount, doing }: Making,
 ): Promise<PodId> {
   return withSteps("RunPodSandbox", call, async (steps) => {
-    const pod = await reserve(deps, call, steps, request, id, cgroupMount);
     try {
+      const pod = await reserve(deps, call, steps, request, id, cgroupMount);
       await makeParts(deps, steps, pod);
       const { process, network } = await makeProcessAndNetwork(deps, call, steps, pod);
       const readyAt = nowMicros();
