@@ -1,0 +1,88 @@
+// The disk is full: the call in hand fails and says so, nothing stays half done, and when there is space
+// again everything works, without a restart.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { makeBusyboxImage, makeProbeImage } from "../images/recipes.ts";
+import { startRegistry, type TestRegistry } from "../images/registry.ts";
+import { Daemon } from "./daemon.ts";
+
+const DISK_MIB = 24;
+const BALLAST_MIB = 17;
+
+let registry: TestRegistry;
+let daemon: Daemon;
+let big = "";
+let small = "";
+beforeAll(async () => {
+  registry = await startRegistry();
+  big = await registry.push(await makeBusyboxImage(), "big:1");
+  small = await registry.push(await makeProbeImage(), "small:1");
+  daemon = new Daemon();
+  mkdirSync(daemon.scratch.root);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_MIB}m`, "tmpfs", daemon.scratch.root]);
+  await daemon.start();
+});
+afterAll(async () => {
+  // Removing the scratch directories unmounts the disk.
+  await daemon.remove();
+  await registry.stop();
+});
+
+/** Fills the disk to its last byte; `mebibytes` less when it is told. */
+function fill(): () => void {
+  const path = join(daemon.scratch.root, "ballast");
+  const { bavail, bsize } = statfsSync(daemon.scratch.root);
+  writeFileSync(path, Buffer.alloc(bavail * bsize));
+  return () => rmSync(path);
+}
+
+const pull = (image: string) => daemon.ask("pullImage", { image: { image } });
+
+test("a pull that does not fit fails, leaves nothing, and works later", async () => {
+  await pull(small);
+  const before = daemon.inventory();
+  const ballast = join(daemon.scratch.root, "ballast");
+  writeFileSync(ballast, Buffer.alloc(BALLAST_MIB * 1024 * 1024));
+  await expect(pull(big)).rejects.toMatchObject({
+    code: status.RESOURCE_EXHAUSTED,
+    details: expect.stringMatching(/ENOSPC|no space|full/),
+  });
+  expect(await daemon.leaks(before)).toEqual([]);
+  rmSync(ballast);
+  await pull(big);
+});
+
+test("pods and containers fail with a reason on a full disk, and work later", async () => {
+  const before = daemon.inventory();
+  const release = fill();
+  const config = { metadata: { name: "p", namespace: "n", uid: "u", attempt: 0 } };
+  const run = () => daemon.ask<{ podSandboxId: string }>("runPodSandbox", { config });
+  const answer = await run().catch((error: { code: number; details: string }) => error);
+  // The database has room in its log now and then; what it says no to, it says clearly.
+  if ("code" in answer) {
+    expect(answer.code).toBe(status.RESOURCE_EXHAUSTED);
+    expect(answer.details).toMatch(/full|ENOSPC|no space/);
+  }
+  release();
+  const { podSandboxId } = await run();
+  const request = { podSandboxId, config: { metadata: { name: "c" }, image: { image: small } } };
+  const { containerId } = await daemon.ask<{ containerId: string }>("createContainer", request);
+  await daemon.ask("startContainer", { containerId });
+  await daemon.ask("removePodSandbox", { podSandboxId });
+  expect(await daemon.leaks(before)).toEqual([]);
+});
+
+test("a daemon starts on a full disk, and shows what there is", async () => {
+  const release = fill();
+  try {
+    await daemon.restart();
+    const { images } = await daemon.ask<{ images: object[] }>("listImages", {});
+    expect(images).toHaveLength(2);
+  } finally {
+    release();
+  }
+});
