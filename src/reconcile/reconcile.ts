@@ -68,10 +68,14 @@ export class Reconciler {
   }
 
   async #finish(judged: Promise<unknown>): Promise<void> {
-    await judged;
-    await Promise.all(allPods(this.#deps.store).map((pod) => this.#settle(pod)));
-    await removeOrphans(this.#deps);
-    this.#schedule();
+    try {
+      await judged;
+      await Promise.all(allPods(this.#deps.store).map((pod) => this.#settle(pod)));
+      await removeOrphans(this.#deps);
+    } finally {
+      // Whatever failed: what is left undone is tried again from now on.
+      this.#schedule();
+    }
   }
 
   #schedule(): void {

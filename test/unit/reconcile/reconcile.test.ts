@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { stateOfContainer } from "../../../src/containers/container-lifecycle.ts";
 import { containerStatus } from "../../../src/containers/container-status.ts";
 import { createContainer } from "../../../src/containers/create-container.ts";
@@ -106,6 +106,15 @@ test("a pod of run --rm goes when its container has ended", async () => {
   await expect.poll(() => world.events.at(-1)?.type).toBe("container-stopped");
   reconciler.onEvent({ type: "container-stopped", containerId: id, podId, at: 50 });
   await expect.poll(() => allPods(world.deps.store)).toEqual([]);
+});
+
+test("a recovery that fails in the middle does not end the reconciler", async () => {
+  const world = makeWorld();
+  vi.spyOn(world.kernel, "cgroupMount").mockRejectedValue(new Error("no cgroup2"));
+  const timers = vi.spyOn(globalThis, "setTimeout");
+  onTestFinished(() => timers.mockRestore());
+  await recover(world, world.deps);
+  await expect.poll(() => timers.mock.calls.some(([, delay]) => delay === 2000)).toBe(true);
 });
 
 test("orphans of this daemon go, and nothing else", async () => {
