@@ -52,7 +52,7 @@ test("masked and read-only paths", async () => {
   expect(await textOf(pod, ["write", "/data/open"], options)).toBe("write: EROFS\n");
 });
 
-test("an image whose /proc, /sys or /dev is a link gets no container: nothing would be masked there", async () => {
+test("an image whose /proc, /sys or /dev is a link gets no container: it would go unmasked", async () => {
   const pod = await startPod();
   // /proc would be mounted on /elsewhere, and the link be broken once /dev covers it.
   pod.addLayer(2, (layer) => {
