@@ -95,8 +95,15 @@ void ExecProcess::OnReaped() {
 }
 
 void ExecProcess::Tick() {
+  constexpr int kLongestMs = 250;
+  // The loop turns for other reasons as well.
+  if (MonotonicMs() < next_look_ms_) return;
   WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
-  if (CgroupPopulated(cgroup_path_)) return;
+  if (CgroupPopulated(cgroup_path_)) {
+    next_look_ms_ = MonotonicMs() + static_cast<uint64_t>(patience_ms_);
+    patience_ms_ = std::min(patience_ms_ * 2, kLongestMs);
+    return;
+  }
   waiting_for_end_ = false;
   Finish();
 }

@@ -20,6 +20,8 @@ class ExecProcess : public Process {
   /// While the processes of an abandoned exec are dying.
   void Tick();
   bool waiting_for_end() const { return waiting_for_end_; }
+  /// When to look again, in milliseconds: less and less often at processes that hang in the kernel.
+  int patience() const { return patience_ms_; }
 
   void StdinEnded() override { EndStdin(); }
   bool PeerClosed(Connection* connection) override;
@@ -43,6 +45,8 @@ class ExecProcess : public Process {
   Connection* connection_;
   std::string cgroup_path_;
   bool abandoned_ = false, failed_ = false, waiting_for_end_ = false;
+  int patience_ms_ = 1;
+  uint64_t next_look_ms_ = 0;
 };
 
 }  // namespace berth

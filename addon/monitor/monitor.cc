@@ -80,13 +80,15 @@ void Monitor::Run() {
 }
 
 int Monitor::NextTimeout() const {
+  constexpr int kNone = 1000 * 1000;
+  int soonest = kNone;
   for (const auto& exec : execs_) {
-    if (exec->waiting_for_end()) return 1;
+    if (exec->waiting_for_end()) soonest = std::min(soonest, exec->patience());
   }
   for (const auto& container : containers_) {
-    if (container->draining()) return 10;
+    if (container->draining()) soonest = std::min(soonest, 10);
   }
-  return -1;
+  return soonest == kNone ? -1 : soonest;
 }
 
 void Monitor::TickAll() {
