@@ -1,10 +1,12 @@
 // The daemon dies and comes back: nothing that ran notices, and everything is shown as it is.
 
+import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Daemon } from "./daemon.ts";
+import { removeVolatile } from "./support/scratch.ts";
 import { BUSYBOX, POD_STATE, PROBE, STATE, Stage } from "./support/stage.ts";
 
 let stage: Stage;
@@ -153,4 +155,29 @@ test.each([["while the daemon looks"], ["while it is away"]])("a monitor that is
   await expect.poll(async () => (await stage.podStatus(pod)).state).toBe(POD_STATE.NOTREADY);
   await expect.poll(async () => (await stage.status(id)).state).toBe(STATE.EXITED);
   expect((await stage.status(id)).exitCode).not.toBe(0);
+});
+
+test("after a reboot pods are NOTREADY, their containers ended, and all of it can be removed", async () => {
+  const pod = await stage.runPod("rebooted");
+  const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"]);
+  await daemon.stop("SIGKILL");
+  // What a reboot takes: processes, cgroups, namespaces, and everything in /run.
+  await removeVolatile(daemon.scratch);
+  await daemon.start();
+  expect((await stage.podStatus(pod)).state).toBe(POD_STATE.NOTREADY);
+  expect(await stage.status(id)).toMatchObject({ state: STATE.EXITED });
+  expect((await stage.status(id)).exitCode).not.toBe(0);
+  const again = await stage.runPod("again");
+  expect((await stage.exec(await stage.run(again, "c", BUSYBOX, ["sleep", "1000"]), "true")).code).toBe(0);
+});
+
+test("a second daemon on the same directories is refused, and the first goes on", async () => {
+  const { root, state, config, folder } = daemon.scratch;
+  const flags = { root, state, config, socket: join(folder, "second.sock") };
+  const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
+  const bundle = join(import.meta.dirname, "../../out/berthd.mjs");
+  const second = spawnSync(process.execPath, [bundle, ...args], { encoding: "utf8", timeout: 20_000 });
+  expect(second.status).toBe(1);
+  expect(second.stderr).toContain(root);
+  expect(await daemon.crictl("version")).toContain("berth");
 });

@@ -1,10 +1,9 @@
 // What a daemon under test has in the kernel, in the network and on disk, as one comparable list.
 
-import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pinnedNamespaces, type Scratch } from "./scratch.ts";
+import { natRules, pinnedNamespaces, type Scratch } from "./scratch.ts";
 
 const SETTLE_MS = 15_000;
 
@@ -54,12 +53,6 @@ export function mountsOf(scratch: Scratch): string[] {
   return lines
     .filter((line) => line.includes(scratch.folder) || line.includes(scratch.netnsPrefix))
     .map((line) => line.split(" ")[4] ?? "");
-}
-
-/** Rules that the plugins made for our pods: their comments name the network. */
-function natRules(scratch: Scratch): string[] {
-  const rules = execFileSync("iptables-save", ["-t", "nat"], { encoding: "utf8" }).split("\n");
-  return rules.filter((rule) => rule.includes(`berth-${scratch.bridge}`));
 }
 
 /** One line per thing. Images and their layers count too. */

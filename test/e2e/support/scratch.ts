@@ -135,13 +135,37 @@ function unmountBelow(folder: string): void {
   for (const target of targets.reverse()) execFileSync("umount", [target]);
 }
 
-/** Removes all that a daemon, which no longer runs, may have left, in whatever state it died. */
-export async function removeScratch(scratch: Scratch): Promise<void> {
+/** Rules that the plugins made for our pods: their comments name the network. */
+export function natRules(scratch: Scratch): string[] {
+  const rules = execFileSync("iptables-save", ["-t", "nat"], { encoding: "utf8" }).split("\n");
+  return rules.filter((rule) => rule.includes(`berth-${scratch.bridge}`));
+}
+
+function removeNatRules(scratch: Scratch): void {
+  const chains = new Set<string>();
+  for (const rule of natRules(scratch)) {
+    // iptables-save quotes as a shell does.
+    execFileSync("sh", ["-c", `iptables -w -t nat ${rule.replace(/^-A/, "-D")}`]);
+    chains.add(/^-A (CNI-[0-9a-f]+) /.exec(rule)?.[1] ?? "");
+  }
+  chains.delete("");
+  for (const chain of chains) execFileSync("iptables", ["-w", "-t", "nat", "-X", chain]);
+}
+
+/** Removes what the daemon, which does not run, has in the kernel and in its state directory. */
+export async function removeVolatile(scratch: Scratch): Promise<void> {
   await endCgroup(scratch.cgroup);
   for (const path of pinnedNamespaces(scratch)) {
     execFileSync("sh", ["-c", 'umount "$1" 2>/dev/null || :; rm -f "$1"', "sh", path]);
   }
   if (existsSync(`/sys/class/net/${scratch.bridge}`)) execFileSync("ip", ["link", "delete", scratch.bridge]);
+  removeNatRules(scratch);
+  rmSync(scratch.state, { recursive: true, force: true });
+}
+
+/** Removes all that a daemon, which no longer runs, may have left, in whatever state it died. */
+export async function removeScratch(scratch: Scratch): Promise<void> {
+  await removeVolatile(scratch);
   rmSync(scratch.leases, { recursive: true, force: true });
   unmountBelow(scratch.folder);
   rmSync(scratch.folder, { recursive: true, force: true });
