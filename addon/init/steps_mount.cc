@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../kernel/fd.h"
+#include "../kernel/overlay_context.h"
 #include "../kernel/rooted.h"
 #include "init.h"
 
@@ -74,10 +75,12 @@ struct Overlay {
   bool allow_devices;  // else device nodes of an image cannot be opened
 };
 
-/// fsopen with one lowerdir+ per layer. `too_old`: the kernel is older than 6.5 and does not know lowerdir+.
+/// fsopen with one lowerdir+ per layer. `too_old`: the kernel is older than 6.7 and does not know lowerdir+;
+/// then nothing is mounted, and the result means nothing.
 Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
-  Fd context(fsopen("overlay", FSOPEN_CLOEXEC));
-  if (!context.valid()) return Result::last("fsopen", "overlay");
+  Fd context;
+  Result opened = OpenOverlayContext(&context, too_old);
+  if (!opened.ok() || *too_old) return opened;
   const char* lower = overlay.lowers;
   for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
     if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower, 0) != 0) {
@@ -162,12 +165,11 @@ Result OverlayRoot(InitContext& context, const PlanStep& step) {
   if (!legacy) {
     Fd mount;
     Result result = OverlayDetached(overlay, &mount, &legacy);
-    if (result.ok()) {
+    if (!legacy) {
+      if (!result.ok()) return result;
       if (move_mount(mount.get(), "", AT_FDCWD, overlay.attach_at, MOVE_MOUNT_F_EMPTY_PATH) != 0) {
         return Result::last("move_mount", overlay.attach_at);
       }
-    } else if (!legacy) {
-      return result;
     }
   }
   if (legacy) {

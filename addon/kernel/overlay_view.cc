@@ -7,19 +7,23 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "overlay_context.h"
 #include "rootfd.h"
 
 namespace berth {
 
 namespace {
 
-/// A mount that is attached nowhere and goes with its descriptor. EINVAL: the kernel lacks "lowerdir+" (6.7).
-Result MountDetached(const std::vector<std::string>& layers, Fd* root) {
-  Fd context(fsopen("overlay", FSOPEN_CLOEXEC));
-  if (!context.valid()) return Result::last("fsopen overlay");
+/// A mount that is attached nowhere and goes with its descriptor. `too_old`: the kernel lacks "lowerdir+"
+/// (6.7); then nothing is mounted, and the result means nothing.
+Result MountDetached(const std::vector<std::string>& layers, Fd* root, bool* too_old) {
+  Fd context;
+  Result opened = OpenOverlayContext(&context, too_old);
+  if (!opened.ok() || *too_old) return opened;
   for (const std::string& layer : layers) {
-    if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", layer.c_str(), 0) != 0)
-      return Result::last("fsconfig lowerdir+", layer.c_str());
+    if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", layer.c_str(), 0) == 0) continue;
+    *too_old = errno == EINVAL && &layer == &layers[0];
+    return Result::last("fsconfig lowerdir+", layer.c_str());
   }
   if (fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return Result::last("mount overlay", layers[0].c_str());
@@ -74,9 +78,9 @@ Result OpenView(const std::vector<std::string>& layers, Fd* root) {
     root->reset(open(layers[0].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     return root->valid() ? Result::success() : Result::last("open layer directory", layers[0].c_str());
   }
-  Result result = MountDetached(layers, root);
-  bool old_kernel = result.error == EINVAL && strcmp(result.step, "fsconfig lowerdir+") == 0;
-  return old_kernel ? MountString(layers, root) : result;
+  bool too_old = false;
+  Result result = MountDetached(layers, root, &too_old);
+  return too_old ? MountString(layers, root) : result;
 }
 
 Result ReadAll(int fd, const std::string& path, uint64_t max_bytes, std::string* content) {
