@@ -31,7 +31,7 @@ function hostMounts(): string[] {
     });
 }
 
-test("20 running pods add their pinned network namespaces to the host's mount table, and no more", async () => {
+test("20 pods add their pinned network namespaces to the host's mount table, and no more", async () => {
   // The first pod makes /run/netns, which the first namespace makes a mount of its own.
   const first = await stage.runPod("first");
   await stage.removePod(first);
