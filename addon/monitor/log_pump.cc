@@ -17,6 +17,7 @@ Result LogPump::Reopen() {
   Fd file(open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));
   if (!file.valid()) return Result::last("open log", path_.c_str());
   file_ = std::move(file);
+  torn_ = false;
   return Result::success();
 }
 
@@ -81,12 +82,15 @@ void LogPump::Close() {
 }
 
 void LogPump::WriteOut() {
+  // What a full disk cut short stays a line of its own: the next record must not be glued to it.
+  if (torn_) out_.insert(0, 1, '\n');
   std::string_view rest = out_;
   while (!rest.empty()) {
     ssize_t written = write(file_.get(), rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
     // A full disk costs log lines, never the container: its output must not block on its log.
     if (written <= 0) break;
+    torn_ = rest[static_cast<size_t>(written) - 1] != '\n';
     rest.remove_prefix(static_cast<size_t>(written));
   }
   out_.clear();

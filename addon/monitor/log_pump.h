@@ -38,6 +38,7 @@ class LogPump {
   char stamp_[40] = "";
   size_t stamp_length_ = 0;
   int64_t stamp_second_ = -1;
+  bool torn_ = false;  // the last write ended within a record
 };
 
 }  // namespace berth

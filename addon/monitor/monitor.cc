@@ -104,7 +104,11 @@ void Monitor::TickAll() {
 void Monitor::Accept() {
   while (true) {
     Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket.valid()) return;
+    if (!socket.valid()) {
+      // Out of descriptors: the waiting client would wake the loop again and again until one is free.
+      if (errno == EMFILE || errno == ENFILE) loop_.Change(listener_.get(), 0, listener_watch_.get());
+      return;
+    }
     // The directory of the socket is the daemon's alone; this holds even if that were changed.
     ucred peer{};
     socklen_t length = sizeof peer;
@@ -137,6 +141,7 @@ void Monitor::Drop(Connection* connection) {
   if (at == connections_.end()) return;
   loop_.Bury(std::move(*at));
   connections_.erase(at);
+  loop_.Change(listener_.get(), EPOLLIN, listener_watch_.get());
 }
 
 void Monitor::Erase(Process* process) {

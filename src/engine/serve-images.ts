@@ -26,6 +26,7 @@ export async function servePullImage(
 ): Promise<void> {
   const news = new Map<string, LayerProgress>();
   let sending: Promise<void> | null = null;
+  let failure: unknown;
   const flush = async () => {
     const layers = [...news.values()];
     news.clear();
@@ -33,9 +34,13 @@ export async function servePullImage(
   };
   const timer = setInterval(() => {
     // A client that reads slowly gets fewer messages, not old ones.
-    sending ??= flush().finally(() => {
-      sending = null;
-    });
+    sending ??= flush()
+      .catch((error: unknown) => {
+        failure ??= error;
+      })
+      .finally(() => {
+        sending = null;
+      });
   }, INTERVAL);
   try {
     const imageId = await pullImage(deps, call, { image: request.image }, (progress) => {
@@ -43,6 +48,7 @@ export async function servePullImage(
       news.set(layer, { layer, phase, bytes: BigInt(bytes), total: BigInt(total) });
     });
     await sending;
+    if (failure !== undefined) throw failure;
     await flush();
     const repoDigests = imageStatus(deps, imageId)?.repoDigests ?? [];
     await send({ layers: [], imageId, repoDigests: [...repoDigests] });
