@@ -52,8 +52,10 @@ export class Daemon {
     this.#child = child;
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (!(await answers(scratch.socket))) {
-      if (hasEnded(child))
+      if (hasEnded(child)) {
+        this.#child = null;
         throw new Error(`berthd ended (${child.exitCode ?? child.signalCode}):\n${this.tail()}`);
+      }
       if (Date.now() > deadline) throw new Error(`berthd does not answer:\n${this.tail()}`);
       await sleep(5);
     }

@@ -130,7 +130,7 @@ describe("images", () => {
 
   test("links in place of what a container needs lead nowhere outside", async () => {
     const { folder } = daemon.scratch;
-    const links = ["etc", "dev", "data"].flatMap((path) => [
+    const links = ["etc", "data"].flatMap((path) => [
       { path: `${folder}/in/${path}`, type: "5" },
       { path, type: "2", link: `${folder}/in/${path}` },
     ]);
@@ -140,6 +140,17 @@ describe("images", () => {
     const id = await stage.run(pod, "c", image(), ["/probe", "write", "/data/from-inside", "x"]);
     expect((await stage.exited(id)).exitCode).toBe(0);
     expect(existsSync(join(folder, "in"))).toBe(false);
+  });
+
+  test("a link in place of /dev, /proc or /sys is refused", async () => {
+    for (const path of ["dev", "proc", "sys"]) {
+      publish(makeTar([PROGRAM, { path: "other", type: "5" }, { path, type: "2", link: "/other" }]));
+      await pull();
+      const pod = await stage.runPod("linked");
+      await expect(stage.create(pod, "c", image(), ["/probe"])).rejects.toThrow(`"/${path}"`);
+      await stage.removePod(pod);
+      await daemon.ask("removeImage", { image: { image: image() } });
+    }
   });
 
   test("a device node of the host's disk opens nothing", async () => {

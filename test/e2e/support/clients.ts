@@ -26,7 +26,9 @@ export interface CriClient {
 export function connectCri(socket: string): CriClient {
   const clients = [api.RuntimeServiceService, api.ImageServiceService].map((service): Client => {
     const Constructor = makeGenericClientConstructor(service, "");
-    return new Constructor(`unix:${socket}`, credentials.createInsecure());
+    // With the shared pool a client of a new daemon would wait out the back-off of one of its predecessor.
+    const options = { "grpc.use_local_subchannel_pool": 1 };
+    return new Constructor(`unix:${socket}`, credentials.createInsecure(), options);
   });
   return {
     close: () => {
