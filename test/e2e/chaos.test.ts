@@ -58,12 +58,16 @@ test("nothing is lost or left, whenever the daemon dies", async () => {
   const problems: string[] = [];
   let over = false;
   const clients = Array.from({ length: CLIENTS }, (_, number) => client(number, () => over, problems));
-  for (let death = 0; death < DEATHS; death++) {
-    await sleep(Math.random() * LONGEST_LIFE_MS);
-    await daemon.restart();
+  try {
+    for (let death = 0; death < DEATHS; death++) {
+      await sleep(Math.random() * LONGEST_LIFE_MS);
+      await daemon.restart();
+    }
+    await sleep(LONGEST_LIFE_MS);
+  } finally {
+    over = true;
+    await Promise.all(clients);
   }
-  await sleep(LONGEST_LIFE_MS);
-  over = true;
   const lives = (await Promise.all(clients)).reduce((sum, count) => sum + count, 0);
   expect(problems).toEqual([]);
   expect(lives).toBeGreaterThan(0);
