@@ -53,6 +53,7 @@ int Main(int argc, char** argv) {
   std::string bytes;
   Plan plan;
   PodResources pod;
+  pod.argv = argv;
   uint32_t index = kNoStep;
   Result result = ReceivePlan(&bytes, &plan);
   if (result.ok()) result = RunPodPlan(plan, &pod, &index);

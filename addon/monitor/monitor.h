@@ -19,6 +19,7 @@ struct PodResources {
   Fd pod_mount_ns;  // holds /shm; nothing of the host is mounted in it
   Fd init_pidfd;    // PID 1 of the pod's shared PID namespace
   pid_t init_pid = -1;
+  char** argv = nullptr;  // the monitor's own; the pod's init shows nothing of it
 };
 
 /// Executes the pod's plan in this process (addon/monitor/pod.cc). On failure `index` is the step's.

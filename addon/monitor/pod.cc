@@ -74,8 +74,11 @@ Result MakePodMountNamespace(uint64_t shm_bytes, PodResources* pod) {
 
 /// PID 1 of the pod's namespace. Containers share it, so it can see and hold nothing: an empty root, no
 /// descriptors, no privileges. It reaps by ignoring SIGCHLD, so it never even wakes up.
-[[noreturn]] void RunPodInit(int pod_mount_ns) {
+[[noreturn]] void RunPodInit(int pod_mount_ns, char** argv) {
   prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
+  // Containers can read its command line: paths of the host are none of their business.
+  for (char** word = argv; word != nullptr && *word != nullptr; word++) memset(*word, 0, strlen(*word));
+  if (argv != nullptr) strcpy(argv[0], "berth-init");
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (setsid() < 0 || setns(pod_mount_ns, CLONE_NEWNS) != 0 || chdir("/") != 0) _exit(127);
   if (syscall(SYS_close_range, 0u, ~0u, 0) != 0) _exit(127);
@@ -100,7 +103,7 @@ Result StartPodInit(PodResources* pod) {
   CloneOutcome outcome;
   Result result = Clone(request, &outcome);
   if (!result.ok()) return result;
-  if (outcome.pid == 0) RunPodInit(pod->pod_mount_ns.get());
+  if (outcome.pid == 0) RunPodInit(pod->pod_mount_ns.get(), pod->argv);
   pod->init_pid = outcome.pid;
   pod->init_pidfd.reset(outcome.pidfd);
   return Result::success();

@@ -26,6 +26,8 @@ describe("shared PID namespace", () => {
     const [init] = childrenOf(pod.process.pid);
     expect(init).toMatchObject({ name: "berth-init", state: "S" });
     expect(readdirSync(`/proc/${init?.pid}/fd`)).toEqual([]);
+    const words = readFileSync(`/proc/${init?.pid}/cmdline`, "utf8").split("\0");
+    expect(words.filter((word) => word !== "")).toEqual(["berth-init"]);
   });
 
   test("orphans are reaped and leave no zombie", async () => {
