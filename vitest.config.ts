@@ -1,5 +1,6 @@
 // The tiers of the test suite. unit and tidy need nothing; kernel and e2e need root and run one file at a
-// time, because they count what the host has (mounts, cgroups, network namespaces) before and after.
+// time, because they count what the host has (mounts, cgroups, network namespaces) before and after. system
+// boots a virtual machine of its own.
 
 import { defineConfig } from "vitest/config";
 
@@ -45,6 +46,13 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 180_000,
+        },
+      },
+      {
+        test: {
+          name: "system",
+          include: mayLoad ? ["test/system/**/*.test.ts"] : [],
+          pool: "forks",
         },
       },
     ],

