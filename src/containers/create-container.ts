@@ -19,6 +19,7 @@ import {
   insertContainer,
   releaseContainerName,
 } from "../store/containers.ts";
+import { durably } from "../store/durable.ts";
 import { findPod } from "../store/pods.ts";
 import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
 import type { ContainerId, PodId } from "../types/ids.ts";
@@ -111,12 +112,10 @@ function make(deps: ContainerDeps, call: Call, making: Making): Promise<Containe
     requireReadyPod(deps, pod.id, `create container "${config.metadata.name}"`);
     await steps.run("commit", () => {
       const { uid, gid, groups } = planned.user;
-      commitContainerPrepared(deps.store, container.id, {
-        preparedAt: nowMicros(),
-        process,
-        user: { uid, gid, groups },
-        execTemplate: planned.execTemplate,
-      });
+      const user = { uid, gid, groups };
+      const prepared = { preparedAt: nowMicros(), process, user, execTemplate: planned.execTemplate };
+      // The caller is told of the container, so it must be known after a power cut too.
+      durably(deps.store, () => commitContainerPrepared(deps.store, container.id, prepared));
     });
     const { id, podId, createdAt } = container;
     deps.events({ type: "container-created", containerId: id, podId, at: createdAt });

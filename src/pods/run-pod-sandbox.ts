@@ -7,6 +7,7 @@ import { outlive } from "../lib/outlive.ts";
 import type { Steps } from "../lib/undo.ts";
 import { withSteps } from "../lib/undo.ts";
 import { monitorCgroup, podCgroupName } from "../paths.ts";
+import { durably } from "../store/durable.ts";
 import {
   commitPodReady,
   findPod,
@@ -82,7 +83,8 @@ function make(
       await steps.run("commit", () => {
         // A monitor that was lost meanwhile told nobody: the row was not ready yet.
         if (deps.monitors.get(pod.id) === undefined) throw new BerthError("UNAVAILABLE", "the monitor ended");
-        commitPodReady(deps.store, pod.id, { readyAt, monitor: process, network });
+        // The caller is told of the pod, so it must be known after a power cut too.
+        durably(deps.store, () => commitPodReady(deps.store, pod.id, { readyAt, monitor: process, network }));
       });
       deps.events({ type: "pod-ready", podId: pod.id, at: readyAt });
       return pod.id;
