@@ -51,6 +51,7 @@ test("the machine came to its end", () => {
 });
 
 afterAll(() => {
-  const slowest = [...results].map(([name, { ms }]) => `${String(ms).padStart(7)} ms  ${name}`);
-  if (slowest.length > 0) console.log(slowest.join("\n"));
+  const checks = [...results].filter(([name]) => name !== "end");
+  const times = checks.map(([name, { ms }]) => `${String(ms).padStart(7)} ms  ${name}`);
+  if (times.length > 0) console.log(times.join("\n"));
 });
