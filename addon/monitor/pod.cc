@@ -78,7 +78,8 @@ Result MakePodMountNamespace(uint64_t shm_bytes, PodResources* pod) {
   prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
   // Containers can read its command line: paths of the host are none of their business.
   for (char** word = argv; word != nullptr && *word != nullptr; word++) memset(*word, 0, strlen(*word));
-  if (argv != nullptr) strcpy(argv[0], "berth-init");
+  // Shorter than what stood there: "berth-monitor".
+  if (argv != nullptr) memcpy(argv[0], "berth-init", sizeof "berth-init");
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (setsid() < 0 || setns(pod_mount_ns, CLONE_NEWNS) != 0 || chdir("/") != 0) _exit(127);
   if (syscall(SYS_close_range, 0u, ~0u, 0) != 0) _exit(127);

@@ -1,7 +1,7 @@
 // One publisher, many subscribers: how news goes up.
 
-import { messageOf } from "./errors.ts";
 import type { Logger } from "./call.ts";
+import { messageOf } from "./errors.ts";
 
 export class EventHub<T> {
   readonly #subscribers = new Set<(event: T) => void>();
