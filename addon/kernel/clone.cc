@@ -108,23 +108,4 @@ Result CloneVfork(const CloneRequest& request, int (*body)(void*), void* argumen
   return Result::success();
 }
 
-uint64_t ProcessStartTime(pid_t pid) {
-  char path[32];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  Fd file(open(path, O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return 0;
-  char text[1024];
-  ssize_t size = read(file.get(), text, sizeof text - 1);
-  if (size <= 0) return 0;
-  text[size] = '\0';
-  // The command, field 2, may hold spaces and parentheses: fields are counted after its last ')'.
-  char* cursor = strrchr(text, ')');
-  if (cursor == nullptr) return 0;
-  for (int field = 2; field < 22; field++) {
-    cursor = strchr(cursor + 1, ' ');
-    if (cursor == nullptr) return 0;
-  }
-  return strtoull(cursor + 1, nullptr, 10);
-}
-
 }  // namespace berth

@@ -26,7 +26,4 @@ Result Clone(const CloneRequest& request, CloneOutcome* outcome);
 /// execve or exit (CLONE_VM | CLONE_VFORK), on a stack of its own. `body` must only make system calls.
 Result CloneVfork(const CloneRequest& request, int (*body)(void*), void* argument, CloneOutcome* outcome);
 
-/// Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when there is no such process.
-uint64_t ProcessStartTime(pid_t pid);
-
 }  // namespace berth

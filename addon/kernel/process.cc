@@ -11,7 +11,10 @@
 
 namespace berth {
 
-uint64_t LiveStartTime(pid_t pid) {
+namespace {
+
+/// Start time and state letter (fields 22 and 3) of /proc/<pid>/stat; 0 when there is no such process.
+uint64_t ReadStat(pid_t pid, char* state) {
   char path[32];
   snprintf(path, sizeof path, "/proc/%d/stat", pid);
   Fd file(open(path, O_RDONLY | O_CLOEXEC));
@@ -23,13 +26,25 @@ uint64_t LiveStartTime(pid_t pid) {
   // The command, field 2, may hold spaces and parentheses: fields are counted after its last ')'.
   char* cursor = strrchr(text, ')');
   if (cursor == nullptr || cursor[1] != ' ') return 0;
-  char state = cursor[2];
-  if (state == 'Z' || state == 'X' || state == '\0') return 0;
+  *state = cursor[2];
   for (int field = 2; field < 22; field++) {
     cursor = strchr(cursor + 1, ' ');
     if (cursor == nullptr) return 0;
   }
   return strtoull(cursor + 1, nullptr, 10);
+}
+
+}  // namespace
+
+uint64_t ProcessStartTime(pid_t pid) {
+  char state;
+  return ReadStat(pid, &state);
+}
+
+uint64_t LiveStartTime(pid_t pid) {
+  char state = '\0';
+  uint64_t start_time = ReadStat(pid, &state);
+  return state == 'Z' || state == 'X' ? 0 : start_time;
 }
 
 Result SignalProcess(pid_t pid, uint64_t start_time, int signal, bool* sent) {

@@ -8,7 +8,10 @@
 
 namespace berth {
 
-/// Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when there is no such process or it is a zombie.
+/// Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when there is no such process.
+uint64_t ProcessStartTime(pid_t pid);
+
+/// The same; 0 for a zombie too.
 uint64_t LiveStartTime(pid_t pid);
 
 /// Sends `signal` (0 only asks) to the process when its start time is `start_time`. `sent` is false when that

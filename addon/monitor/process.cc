@@ -13,6 +13,7 @@
 
 #include "../init/init.h"
 #include "../kernel/clone.h"
+#include "../kernel/process.h"
 #include "monitor.h"
 
 namespace berth {

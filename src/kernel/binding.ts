@@ -2,7 +2,8 @@
 
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
+import { builtFile } from "../lib/built-file.ts";
 import { BerthError, wrapError } from "../lib/errors.ts";
 import { type CgroupNative, makeCgroupKernel } from "./cgroup.ts";
 import { type HostNative, makeHostKernel } from "./host.ts";
@@ -47,12 +48,8 @@ function load(path: string): Native {
 /** As seen from src/kernel and from the bundle alike. */
 function findAddon(env: NodeJS.ProcessEnv, from: string): string {
   if (env.BERTH_NATIVE !== undefined && env.BERTH_NATIVE !== "") return env.BERTH_NATIVE;
-  if (existsSync(join(from, NAME))) return join(from, NAME);
-  for (let directory = from; ; directory = dirname(directory)) {
-    const built = join(directory, "out/native/Release", NAME);
-    if (existsSync(built)) return built;
-    if (directory === "/") break;
-  }
+  const built = builtFile(NAME, from);
+  if (built !== null) return built;
   throw new BerthError(
     "NOT_FOUND",
     `find the native addon ${NAME}: it is neither beside "${from}" nor in out/native/Release; ` +
