@@ -24,8 +24,15 @@ const BLOCKING = new RegExp(
 );
 
 /** Run once before the daemon listens, or in a short-lived client. */
-const START_UP =
-  /^src\/(?:config\.ts|daemon|store\/(?:open|durable)\.ts|kernel\/binding\.ts|cli\/|lib\/built-file)/;
+const START_UP_FILES = [
+  "config",
+  "daemon",
+  "kernel/binding",
+  "lib/built-file",
+  "store/durable",
+  "store/open",
+];
+const START_UP = new RegExp(`^src/(?:(?:${START_UP_FILES.join("|")})\\.ts$|(?:config|daemon|cli)/)`);
 
 // Put together, so that this file does not break the rule it states.
 const UNFINISHED = new RegExp(
