@@ -9,10 +9,11 @@ import { formatReference, nameOf, parseReference } from "../registry/reference.t
 import type { ImageRef } from "../store/images.ts";
 import type { ImageLimits } from "../types/config.ts";
 import type { Digest } from "../types/ids.ts";
-import { type Descriptor, mediaTypes } from "../types/oci-image.ts";
+import { type Descriptor, type ImageIndex, mediaTypes } from "../types/oci-image.ts";
 import type { ArchiveFile, ArchiveFiles } from "./archive-files.ts";
 import type { ContentSource, RootManifest } from "./content-source.ts";
-import { choosePlatform, hostPlatform, readDocument } from "./read-manifest.ts";
+import { choosePlatform, fittingEntries, hostPlatform } from "./platform.ts";
+import { readDocument } from "./read-manifest.ts";
 
 export interface ArchiveImage {
   readonly root: RootManifest;
@@ -66,14 +67,7 @@ async function imagesOfLayout(
   const document = readDocument(bytes, mediaTypes.ociIndex, "index.json of the archive");
   if (document.kind !== "index")
     throw new BerthError("INVALID_ARGUMENT", "read image archive: index.json is no index");
-  const platform = hostPlatform();
-  const fitting = document.index.manifests.filter(
-    (entry) =>
-      entry.platform === undefined ||
-      (entry.platform.os === platform.os && entry.platform.architecture === platform.architecture),
-  );
-  // Nothing fits: this says for which platforms the archive has images.
-  if (fitting.length === 0) fitting.push(choosePlatform(document.index, platform, "the archive"));
+  const fitting = await entriesToLoad(document.index);
   const source = archiveSource(files);
   const signal = new AbortController().signal;
   const images: ArchiveImage[] = [];
@@ -87,6 +81,23 @@ async function imagesOfLayout(
     images.push({ root, refs: refsOfEntry(entry) });
   }
   return images;
+}
+
+/** Those that run here or do not say where; of several under one name the best. */
+async function entriesToLoad(index: ImageIndex): Promise<Descriptor[]> {
+  const here = await hostPlatform();
+  const anywhere = index.manifests.filter((entry) => entry.platform == null);
+  const fitting = [...anywhere, ...fittingEntries(index, here)];
+  // Nothing fits: this says for which platforms the archive has images.
+  if (fitting.length === 0) return [choosePlatform(index, here, "the archive")];
+  const seen = new Set<string>();
+  return fitting.filter((entry) => {
+    const [name] = refsOfEntry(entry);
+    if (name === undefined) return true;
+    const first = !seen.has(name.ref);
+    seen.add(name.ref);
+    return first;
+  });
 }
 
 /** Names from annotations; a bare tag ("latest") is no name. */

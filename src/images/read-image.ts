@@ -2,19 +2,15 @@
 
 import { BerthError } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
+import { isDigest } from "../registry/reference.ts";
 import type { ImageLimits } from "../types/config.ts";
 import type { Digest, ImageId } from "../types/ids.ts";
 import type { ImageRuntimeConfig } from "../types/image.ts";
 import type { Descriptor, ImageConfig, ImageManifest } from "../types/oci-image.ts";
 import { mediaTypes } from "../types/oci-image.ts";
 import type { ContentSource, RootManifest } from "./content-source.ts";
-import {
-  checkPlatform,
-  choosePlatform,
-  hostPlatform,
-  readDocument,
-  readImageConfig,
-} from "./read-manifest.ts";
+import { checkPlatform, choosePlatform, hostPlatform } from "./platform.ts";
+import { readDocument, readImageConfig } from "./read-manifest.ts";
 
 export interface LayerSource {
   readonly descriptor: Descriptor;
@@ -64,7 +60,8 @@ export async function readPlatformManifest(
     if (document.kind === "manifest") {
       return { ...current, manifest: document.manifest, mediaType: document.mediaType };
     }
-    const entry = choosePlatform(document.index, hostPlatform(), what);
+    const entry = choosePlatform(document.index, await hostPlatform(), what);
+    checkDigest(entry, what);
     const bytes = await source.manifest(entry, limits.maxManifestBytes, signal);
     checkBytes(entry, bytes, `manifest of ${what}`);
     current = { digest: entry.digest, mediaType: entry.mediaType, bytes };
@@ -90,7 +87,7 @@ export async function readImage(
     signal,
   );
   const config = readImageConfig(bytes, `config of ${what}`);
-  checkPlatform(config, hostPlatform(), what);
+  checkPlatform(config, await hostPlatform(), what);
   return {
     id: digestOf(bytes, "sha256:") as string,
     config: runtimeConfigOf(config),
@@ -108,7 +105,12 @@ export async function readImage(
 function checkManifest(manifest: ImageManifest, limits: ImageLimits, what: string): void {
   const type = manifest.config.mediaType;
   if (type !== mediaTypes.ociConfig && type !== mediaTypes.dockerConfig) {
-    throw new BerthError("UNIMPLEMENTED", `use ${what}: it is no image but an artifact of type "${type}"`);
+    const kind = manifest.artifactType ?? type;
+    throw new BerthError(
+      "UNIMPLEMENTED",
+      `use ${what}: it is no image but an artifact of type "${kind}"; ` +
+        "berth stores images only, to run them or to mount them as volumes",
+    );
   }
   if (manifest.layers.length > limits.maxLayers) {
     const count = manifest.layers.length;
@@ -117,7 +119,11 @@ function checkManifest(manifest: ImageManifest, limits: ImageLimits, what: strin
       `use ${what}: it has ${count} layers, the limit is ${limits.maxLayers}`,
     );
   }
-  for (const layer of manifest.layers) checkLayerType(layer, what);
+  checkDigest(manifest.config, what);
+  for (const layer of manifest.layers) {
+    checkLayerType(layer, what);
+    checkDigest(layer, what);
+  }
 }
 
 const layerTypes = [
@@ -134,6 +140,12 @@ function checkLayerType(layer: Descriptor, what: string): void {
       ? `use ${what}: layer "${layer.digest}" is not distributable (a foreign layer); refused`
       : `use ${what}: layer "${layer.digest}" has the unknown type "${layer.mediaType}"`,
   );
+}
+
+/** Documents may name digests of any algorithm; what is used has to be one that can be computed. */
+function checkDigest({ digest }: Descriptor, what: string): void {
+  if (isDigest(digest)) return;
+  throw new BerthError("UNIMPLEMENTED", `use ${what}: "${digest}" is not a sha256 or sha512 digest`);
 }
 
 function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string): LayerSource[] {

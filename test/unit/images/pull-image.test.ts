@@ -308,8 +308,8 @@ describe("a pull that fails leaves nothing", () => {
     ["not an array", { layers: {} }, "/layers"],
     ["also an index's", { manifests: [] }, "as a manifest and as an index"],
     ["of schema 1", { schemaVersion: 1 }, "schema 1"],
-    ["of a bad digest", { layers: [{ ...layerOf("x"), digest: "sha256:../../etc" }] }, "/layers/0/digest"],
-    ["of a negative size", { layers: [{ ...layerOf("x"), size: -1 }] }, "/layers/0/size"],
+    ["of a bad digest", { layers: [{ ...layerOf("a/x"), digest: "sha256:../../etc" }] }, "/layers/0/digest"],
+    ["of a negative size", { layers: [{ ...layerOf("a/x"), size: -1 }] }, "/layers/0/size"],
   ])("when the manifest's layers are %s", async (_, manifest, text) => {
     makeImage(registry, "a/b", "v1", ["one"], { manifest });
     await expect(pull("reg.test/a/b:v1")).rejects.toThrow(text);
