@@ -4,7 +4,7 @@
 
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildCrictl } from "./build-crictl.mjs";
+import { buildCriTools } from "./build-cri-tools.mjs";
 import { buildSanitized } from "./build-sanitized.mjs";
 import { hasGo } from "./lib/go.mjs";
 import { areModulesCurrent, setUpModules } from "./lib/modules.mjs";
@@ -22,7 +22,7 @@ const OLDEST_NODE = 18;
 
 async function setUpPackages(forTests) {
   const wanted = [...BUILD_PACKAGES, ...RUN_PACKAGES, ...(forTests ? TEST_PACKAGES : [])];
-  // Debian's Go is too old to build crictl, but it can get a newer one (lib/go.mjs).
+  // Debian's Go is too old to build crictl and critest, but it can get a newer one (lib/go.mjs).
   if (forTests && !hasGo()) wanted.push("golang-go");
   const missing = await missingPackages(wanted);
   if (missing.length === 0) return;
@@ -70,8 +70,8 @@ async function checkNode() {
 
 /**
  * @param {{ forTests?: boolean, modulesOnly?: boolean }} options with forTests also what only tests need: a
- *   registry, crictl, the C++ under sanitizers, …; with modulesOnly nothing but the npm modules and what they
- *   need
+ *   registry, crictl, critest, the C++ under sanitizers, …; with modulesOnly nothing but the npm modules and
+ *   what they need
  * @returns {Promise<{ setupMs: number, buildMs: number }>} how long installing and building took
  */
 export async function setup({ forTests = false, modulesOnly = false } = {}) {
@@ -92,7 +92,7 @@ export async function setup({ forTests = false, modulesOnly = false } = {}) {
   writeLaunchers();
   if (forTests) {
     await buildSanitized();
-    await buildCrictl();
+    await buildCriTools();
   }
   return { setupMs: installed - started, buildMs: performance.now() - installed };
 }

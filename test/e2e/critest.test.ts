@@ -1,0 +1,98 @@
+// critest, the validation suite of the CRI, over a daemon: every spec that this host can run, each as a test
+// of its own. The suite runs once, several specs side by side, and then its streaming specs over WebSocket.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
+import { exceptionFor, exceptionsOn, keptOut, thisHost, verdict } from "../critest/exceptions.ts";
+import { runSuite, type Spec, specNames } from "../critest/run.ts";
+import { pushCritestImages } from "../images/critest.ts";
+import { startRegistry, type TestRegistry } from "../images/registry.ts";
+import { Daemon } from "./daemon.ts";
+
+const critest = join(import.meta.dirname, "../../out/tools/critest");
+/** The suite polls more than it computes. */
+const PARALLEL = 4;
+const PATIENCE_MS = 8 * 60_000;
+const SETUP_MS = PATIENCE_MS + 60_000;
+const OUTPUT_LINES = 60;
+
+const exceptions = exceptionsOn(thisHost());
+const STREAMING = "[k8s.io] Streaming ";
+const WEBSOCKET = ["-websocket-exec", "-websocket-attach", "-websocket-portforward"];
+
+// Without the binary nothing can be said of single specs, as when tests are only listed.
+const names = existsSync(critest) ? await specNames(critest) : [];
+const streaming = names.filter((name) => name.startsWith(STREAMING));
+
+let registry: TestRegistry;
+let daemon: Daemon;
+let specs = new Map<string, Spec>();
+let before: string[] = [];
+
+const byName = (list: readonly Spec[]) => new Map(list.map((spec) => [spec.name, spec]));
+const shown = (name: string) => name.replace(/^\[k8s\.io\] /, "");
+
+function judge(context: TestContext, name: string, results: ReadonlyMap<string, Spec>): void {
+  const said = verdict(name, results.get(name), exceptions);
+  context.skip(said.kind === "skipped", said.kind === "skipped" ? said.why : "");
+  if (said.kind === "failed") throw new Error(said.why.split("\n").slice(-OUTPUT_LINES).join("\n"));
+}
+
+beforeAll(async () => {
+  registry = await startRegistry();
+  await pushCritestImages(registry);
+  const url = `http://${registry.host}`;
+  const mirrors = Object.fromEntries(["registry.k8s.io", "k8s.gcr.io", "gcr.io"].map((host) => [host, url]));
+  daemon = await new Daemon({ mirrors }).start();
+  before = daemon.inventory();
+});
+afterAll(async () => {
+  await daemon?.remove();
+  await registry?.stop();
+});
+
+test("critest is built and has its specs", () => {
+  expect(names.length).toBeGreaterThan(100);
+  expect(streaming).toHaveLength(5);
+});
+
+test("every exception is about specs that there are", () => {
+  for (const { spec, count } of exceptions) {
+    expect(
+      names.filter((name) => exceptionFor(exceptions, name)?.spec === spec),
+      spec,
+    ).toHaveLength(count);
+  }
+});
+
+describe("critest", () => {
+  beforeAll(async () => {
+    const { socket } = daemon.scratch;
+    const options = { critest, socket, parallel: PARALLEL, skip: keptOut(exceptions) };
+    specs = byName((await runSuite({ ...options, patienceMs: PATIENCE_MS })).specs);
+  }, SETUP_MS);
+
+  for (const name of names) test(shown(name), (context) => judge(context, name, specs));
+
+  test("nothing but the names of specs is in its report", () => {
+    expect([...specs.keys()].filter((name) => !names.includes(name))).toEqual([]);
+  });
+});
+
+describe("critest over WebSocket", () => {
+  let results: ReadonlyMap<string, Spec> = new Map();
+  beforeAll(async () => {
+    const { socket } = daemon.scratch;
+    const options = { critest, socket, focus: "Streaming", skip: keptOut(exceptions), flags: WEBSOCKET };
+    results = byName((await runSuite({ ...options, patienceMs: PATIENCE_MS })).specs);
+  }, SETUP_MS);
+
+  for (const name of streaming) test(shown(name), (context) => judge(context, name, results));
+});
+
+test("the suite leaves nothing behind once its images are removed", async () => {
+  const { images } = await daemon.ask<{ images: { id: string }[] }>("listImages", {});
+  for (const { id } of images) await daemon.ask("removeImage", { image: { image: id } });
+  expect(await daemon.leaks(before)).toEqual([]);
+});
