@@ -18,6 +18,8 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           pool: "threads",
           isolate: false,
+          // Some start programs, which on a busy machine takes its time.
+          testTimeout: 30_000,
         },
       },
       {
