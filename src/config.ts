@@ -6,9 +6,10 @@ import { parseArgs } from "node:util";
 import { parse as parseToml } from "smol-toml";
 import { type Static, Type } from "typebox";
 import Value from "typebox/value";
+import { RegistrySchema, registryOf } from "./config/registry.ts";
 import { BerthError, errnoOf, messageOf } from "./lib/errors.ts";
 import { nearest } from "./lib/nearest.ts";
-import type { BerthConfig, RegistryConfig } from "./types/config.ts";
+import type { BerthConfig } from "./types/config.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/berth/berth.toml";
 /** sockaddr_un.sun_path holds 108 bytes, the last one a NUL. */
@@ -48,19 +49,7 @@ const FileSchema = Type.Object({
       parallel_layers: Type.Optional(count),
     }),
   ),
-  registry: Type.Optional(
-    Type.Object({
-      hosts: Type.Optional(
-        Type.Record(
-          Type.String(),
-          Type.Object({
-            mirrors: Type.Optional(Type.Array(Type.String({ pattern: "^https?://[^/\\s]+(/\\S*)?$" }))),
-            plain_http: Type.Optional(Type.Boolean()),
-          }),
-        ),
-      ),
-    }),
-  ),
+  registry: Type.Optional(RegistrySchema),
 });
 
 type FileConfig = Static<typeof FileSchema>;
@@ -165,7 +154,7 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
     cgroupDriver: file.cgroup_driver ?? "cgroupfs",
     missingController: file.missing_controller ?? "refuse",
     logLevel: logLevel(flags.logLevel) ?? file.log_level ?? "info",
-    registry: registryOf(file),
+    registry: registryOf(file.registry, process.env),
     images: {
       maxManifestBytes: file.images?.max_manifest_bytes ?? 4 * 1024 * 1024,
       maxConfigBytes: file.images?.max_config_bytes ?? 8 * 1024 * 1024,
@@ -185,14 +174,6 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
   };
   checkWhole(config);
   return config;
-}
-
-function registryOf(file: FileConfig): RegistryConfig {
-  const hosts = Object.entries(file.registry?.hosts ?? {}).map(([host, { mirrors, plain_http }]) => [
-    host,
-    { mirrors: (mirrors ?? []).map((url) => ({ url })), plainHttp: plain_http ?? false },
-  ]);
-  return { hosts: Object.fromEntries(hosts) as RegistryConfig["hosts"] };
 }
 
 function pathFlag(flag: string, value: string | undefined): string | undefined {

@@ -88,6 +88,6 @@ function registrySource(registry: RegistryClient, request: RegistryRequest, from
       const reference: Reference = { host, repository, digest: descriptor.digest };
       return (await registry.resolve({ ...request, reference, signal }, maxBytes)).bytes;
     },
-    blob: (descriptor, signal) => registry.blob({ ...request, signal }, descriptor, from),
+    blob: (descriptor, signal) => registry.blob({ ...request, signal }, descriptor, { from }),
   };
 }

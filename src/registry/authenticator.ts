@@ -1,17 +1,24 @@
 // Answers a registry's challenges: Basic, and Bearer with a token from the realm that the registry names.
 
 import { messageOf } from "../lib/errors.ts";
+import { SharedFlight } from "../lib/single-flight.ts";
+import { isLocalAddress } from "./addresses.ts";
 import type { Challenge } from "./challenge.ts";
+import { connectionElsewhere } from "./connection.ts";
 import { basicHeader, type Credentials, fingerprint } from "./credentials.ts";
-import { type Endpoint, isLinkLocal, isLoopback } from "./endpoint.ts";
+import { type Endpoint, repositoryAt } from "./endpoint.ts";
 import { printable, RegistryFailure } from "./failure.ts";
 import type { HttpResponse, Transport } from "./transport.ts";
 
 /** Who asks for what: a token is good for this alone. */
 export interface Access {
   readonly endpoint: Endpoint;
+  /** As references name it; "" for the registry as a whole. */
   readonly repository: string;
-  /** Undefined for mirrors, always. */
+  readonly actions: "pull" | "pull,push";
+  /** A repository whose blobs are mounted into this one. */
+  readonly mountFrom?: string | undefined;
+  /** Those for this endpoint alone: a mirror never gets the registry's. */
   readonly credentials: Credentials | undefined;
 }
 
@@ -28,6 +35,7 @@ const defaultLifetimeSeconds = 60;
 export class Authenticator {
   readonly #transport: Transport;
   readonly #tokens = new Map<string, Token>();
+  readonly #fetches = new SharedFlight<string>();
 
   constructor(transport: Transport) {
     this.#transport = transport;
@@ -43,9 +51,17 @@ export class Authenticator {
 
   /**
    * The Authorization header that answers `challenges`, or undefined when there is no answer: nothing that
-   * we know of was asked for, or we have no credentials for it.
+   * we know of was asked for, or we have no credentials for it. `refused` is the header that did not do.
    */
-  async answer(access: Access, challenges: Challenge[], signal: AbortSignal): Promise<string | undefined> {
+  async answer(
+    access: Access,
+    challenges: Challenge[],
+    refused: string | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const known = this.known(access);
+    // Somebody else's request has got a new one meanwhile.
+    if (known !== undefined && known !== refused) return known;
     this.#tokens.delete(keyOf(access));
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     const { credentials } = access;
@@ -53,7 +69,8 @@ export class Authenticator {
       if (credentials !== undefined && credentials.registryToken !== "") {
         return this.#keep(access, `Bearer ${checkedToken(access, credentials.registryToken)}`, Infinity);
       }
-      return await this.#fetchToken(access, bearer, signal);
+      const fetch = (joined: AbortSignal) => this.#fetchToken(access, bearer, joined);
+      return await this.#fetches.join(keyOf(access), signal, fetch);
     }
     const wantsBasic = challenges.some(({ scheme }) => scheme === "basic");
     if (!wantsBasic || credentials === undefined || credentials.username === "") return undefined;
@@ -63,33 +80,36 @@ export class Authenticator {
   async #fetchToken(access: Access, challenge: Challenge, signal: AbortSignal): Promise<string> {
     const { credentials } = access;
     const realm = realmUrl(access, challenge);
-    const query = new URLSearchParams({ scope: scopeOf(access, challenge) });
+    const query = new URLSearchParams();
     const service = challenge.parameters.get("service");
     if (service !== undefined) query.set("service", service);
+    const scopes = scopesOf(access, challenge);
+    const common = {
+      url: realm,
+      connection: connectionElsewhere(access.endpoint.connection, access.endpoint.base, realm),
+      signal,
+      doing: `get a token for registry "${access.endpoint.host}"`,
+    };
     const refresh = credentials?.identityToken ?? "";
-    const doing = `get a token for registry "${access.endpoint.host}"`;
-    let response: HttpResponse;
     if (refresh !== "") {
+      if (scopes.length > 0) query.set("scope", scopes.join(" "));
       query.set("grant_type", "refresh_token");
       query.set("refresh_token", refresh);
       query.set("client_id", "berth");
       const headers = { "content-type": "application/x-www-form-urlencoded" };
       const body = query.toString();
-      response = await this.#transport.send({ method: "POST", url: realm, headers, body, signal, doing });
-    } else {
-      for (const [name, value] of query) realm.searchParams.set(name, value);
-      const authorization =
-        credentials !== undefined && credentials.username !== "" ? basicHeader(credentials) : undefined;
-      response = await this.#transport.send({
-        method: "GET",
-        url: realm,
-        headers: {},
-        authorization,
-        signal,
-        doing,
-      });
+      return await this.#readToken(
+        access,
+        await this.#transport.send({ ...common, method: "POST", headers, body }),
+      );
     }
-    return await this.#readToken(access, response);
+    for (const scope of scopes) query.append("scope", scope);
+    for (const name of new Set(query.keys())) realm.searchParams.delete(name);
+    for (const [name, value] of query) realm.searchParams.append(name, value);
+    const named = credentials !== undefined && credentials.username !== "";
+    const authorization = named ? basicHeader(credentials) : undefined;
+    const request = { ...common, method: "GET" as const, headers: {}, authorization };
+    return await this.#readToken(access, await this.#transport.send(request));
   }
 
   async #readToken(access: Access, response: HttpResponse): Promise<string> {
@@ -119,7 +139,8 @@ export class Authenticator {
 }
 
 function keyOf(access: Access): string {
-  return [access.endpoint.base.href, access.repository, fingerprint(access.credentials)].join("\n");
+  const { endpoint, repository, actions, mountFrom = "", credentials } = access;
+  return [endpoint.base.href, repository, actions, mountFrom, fingerprint(credentials)].join("\n");
 }
 
 /**
@@ -139,18 +160,23 @@ function realmUrl(access: Access, challenge: Challenge): URL {
   if (!/^https?:$/.test(realm.protocol)) throw refuse("is neither http nor https");
   if (realm.username !== "" || realm.password !== "") throw refuse("has credentials in it");
   if (realm.protocol === "http:" && base.protocol === "https:") throw refuse("would send them in the clear");
-  const local = isLoopback(realm.hostname) || isLinkLocal(realm.hostname);
-  if (local && !isLoopback(base.hostname) && realm.hostname !== base.hostname) {
+  const local = isLocalAddress(realm.hostname);
+  if (local && !isLocalAddress(base.hostname) && realm.hostname !== base.hostname) {
     throw refuse("is an address of this machine");
   }
   realm.hash = "";
   return realm;
 }
 
-/** Never more than to pull; the registry may only say under which name it knows the repository. */
-function scopeOf(access: Access, challenge: Challenge): string {
+/** Never more than what we are about to do; the registry may only say how it calls the repository. */
+function scopesOf(access: Access, challenge: Challenge): string[] {
+  const { endpoint, repository, actions, mountFrom } = access;
+  if (repository === "") return [];
   const asked = challenge.parameters.get("scope") ?? "";
-  return /^repository:[^\s:,]+:pull$/.test(asked) ? asked : `repository:${access.repository}:pull`;
+  const name = /^repository:([^\s:,]+):[a-z,]+$/.exec(asked)?.[1] ?? repositoryAt(endpoint, repository);
+  const scopes = [`repository:${name}:${actions}`];
+  if (mountFrom !== undefined) scopes.push(`repository:${repositoryAt(endpoint, mountFrom)}:pull`);
+  return scopes;
 }
 
 function parseAnswer(access: Access, bytes: Uint8Array): Record<string, unknown> {

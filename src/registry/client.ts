@@ -1,20 +1,20 @@
 // The pulling half of the OCI distribution API.
 
-import { messageOf } from "../lib/errors.ts";
+import { BerthError, messageOf } from "../lib/errors.ts";
 import type { RegistryConfig } from "../types/config.ts";
 import type { Digest } from "../types/ids.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import { type Descriptor, mediaTypes } from "../types/oci-image.ts";
-import { Authenticator } from "./authenticator.ts";
 import { blobChunks } from "./blob.ts";
-import { parseChallenges } from "./challenge.ts";
-import { credentialsFor } from "./credentials.ts";
 import { digestOf } from "./digest.ts";
-import { type Endpoint, endpointsOf, endpointUrl } from "./endpoint.ts";
-import { badContent, printable, RegistryFailure, statusFailure } from "./failure.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { badContent, RegistryFailure } from "./failure.ts";
+import { HostRules } from "./host-rules.ts";
 import { isDigest, type Reference } from "./reference.ts";
-import { retryAfterMs, withRetries } from "./retry.ts";
-import { defaultTimings, type HttpResponse, type Timings, Transport } from "./transport.ts";
+import { type Asker, type CredentialSource, Requester } from "./requester.ts";
+import { withRetries } from "./retry.ts";
+import { Slots } from "./slots.ts";
+import { defaultTimings, type HttpResponse, type Timings } from "./transport.ts";
 
 export interface RegistryRequest {
   readonly reference: Reference;
@@ -32,6 +32,24 @@ export interface ResolvedManifest {
   readonly from: string;
 }
 
+/** Told of what becomes of a transfer; must not throw. */
+export interface TransferObserver {
+  /** Bytes come from this endpoint from now on. */
+  connected(base: string): void;
+  /** The transfer broke and is taken up again, here or elsewhere. */
+  broken(base: string, error: unknown): void;
+}
+
+export interface BlobRequest {
+  /** Offset of the first byte that is wanted. */
+  readonly first?: number;
+  /** Base URL of the endpoint to ask first. */
+  readonly from?: string | undefined;
+  /** Base URLs of endpoints that have been caught lying about this blob. */
+  readonly without?: ReadonlySet<string>;
+  readonly observer?: TransferObserver | undefined;
+}
+
 const acceptManifests = [
   mediaTypes.ociIndex,
   mediaTypes.dockerList,
@@ -39,34 +57,48 @@ const acceptManifests = [
   mediaTypes.dockerManifest,
 ].join(", ");
 
+const defaultMaxDownloads = 16;
+const defaultMaxDownloadsPerRegistry = 8;
+
 export class RegistryClient {
   readonly #config: RegistryConfig;
   readonly #timings: Timings;
-  readonly #transport: Transport;
-  readonly #authenticator: Authenticator;
+  /** Which hosts serve a registry. */
+  readonly rules: HostRules;
+  readonly requester: Requester;
+  readonly #slots: Slots;
+  readonly #slotsOf = new Map<string, Slots>();
 
-  /** `timings` replaces some of the defaults. */
-  constructor(config: RegistryConfig, timings: Partial<Timings> = {}) {
+  /** `timings` replaces some of the defaults; `stored` knows credentials beside those of the calls. */
+  constructor(
+    config: RegistryConfig,
+    timings: Partial<Timings> = {},
+    stored: CredentialSource = async () => undefined,
+  ) {
     this.#config = config;
-    this.#timings = { ...defaultTimings, ...timings };
-    this.#transport = new Transport(this.#timings);
-    this.#authenticator = new Authenticator(this.#transport);
+    this.#timings = { ...defaultTimings, ...timingsOf(config), ...timings };
+    this.rules = new HostRules(config);
+    this.requester = new Requester(config, this.#timings, stored);
+    this.#slots = new Slots(config.maxDownloads ?? defaultMaxDownloads);
   }
 
   /**
    * The manifest or index that the reference names, from the first mirror that has it or else from the
    * registry. Its digest is checked when the reference or the registry tells one. Errors: NOT_FOUND,
-   * PERMISSION_DENIED, UNAVAILABLE ("RegistryUnavailable: …"), DATA_LOSS.
+   * PERMISSION_DENIED, UNAVAILABLE ("RegistryUnavailable: …"), DATA_LOSS, FAILED_PRECONDITION (host files).
    */
   async resolve(request: RegistryRequest, maxBytes: number): Promise<ResolvedManifest> {
+    const { reference, signal } = request;
     const failures: EndpointFailure[] = [];
-    for (const endpoint of endpointsOf(this.#config, request.reference.host)) {
+    // A digest says itself whether an answer is right: any host that has content will do.
+    const capability = reference.digest === undefined ? "resolve" : "pull";
+    for (const endpoint of await this.rules.endpoints(reference.host, capability)) {
       try {
-        return await withRetries(this.#timings, request.signal, () =>
+        return await withRetries(this.#timings, signal, () =>
           this.#manifestFrom(endpoint, request, maxBytes),
         );
       } catch (error) {
-        request.signal.throwIfAborted();
+        signal.throwIfAborted();
         failures.push({ endpoint, error });
       }
     }
@@ -74,28 +106,41 @@ export class RegistryClient {
   }
 
   /**
-   * The bytes of a blob, exactly `descriptor.size` of them. A broken connection is taken up where it broke,
-   * at the same endpoint and then at the next one. The digest is for the reader of the whole to check.
-   * `from` is the endpoint to ask first.
+   * The bytes of a blob from `first` on, to its end at exactly `descriptor.size`. A broken connection is
+   * taken up where it broke, at the same endpoint and then at the next one. The digest is for the reader of
+   * the whole to check. Waits for its turn while as many blobs are on their way as the limits allow.
    */
-  async *blob(request: RegistryRequest, descriptor: Descriptor, from?: string): AsyncGenerator<Uint8Array> {
+  async *blob(
+    request: RegistryRequest,
+    descriptor: Descriptor,
+    { first = 0, from, without, observer }: BlobRequest = {},
+  ): AsyncGenerator<Uint8Array> {
+    const { reference, signal } = request;
     const failures: EndpointFailure[] = [];
-    const endpoints = endpointsOf(this.#config, request.reference.host);
+    const all = await this.rules.endpoints(reference.host, "pull");
+    const endpoints = all.filter(({ base }) => without?.has(base.href) !== true);
     endpoints.sort((a, b) => Number(b.base.href === from) - Number(a.base.href === from));
-    let offset = 0;
+    let offset = first;
     for (const endpoint of endpoints) {
-      const open = (first: number) => this.#openBlob(endpoint, request, descriptor, first);
+      const { href } = endpoint.base;
+      const open = (at: number) => this.#openBlob(endpoint, request, descriptor, at);
+      const transfer = {
+        connected: () => observer?.connected(href),
+        broken: (error: unknown) => observer?.broken(href, error),
+      };
+      const give = await this.#take(endpoint, signal);
       try {
-        for await (const chunk of blobChunks(open, descriptor, offset, this.#timings, request.signal)) {
+        for await (const chunk of blobChunks(open, descriptor, offset, this.#timings, signal, transfer)) {
           offset += chunk.byteLength;
           yield chunk;
         }
         return;
       } catch (error) {
-        request.signal.throwIfAborted();
+        signal.throwIfAborted();
         failures.push({ endpoint, error });
-        // A liar's bytes are in the stream already: there is no way on from here.
-        if (offset > 0 && error instanceof RegistryFailure && error.code === "DATA_LOSS") break;
+        if (endpoint !== endpoints.at(-1)) observer?.broken(href, error);
+      } finally {
+        give();
       }
     }
     throw summary(failures);
@@ -103,7 +148,28 @@ export class RegistryClient {
 
   /** Closes all connections. */
   async close(): Promise<void> {
-    await this.#transport.close();
+    await this.requester.close();
+  }
+
+  /** A registry's own slot first, so that one that is slow to give them holds up nobody else. */
+  async #take(endpoint: Endpoint, signal: AbortSignal): Promise<() => void> {
+    const { origin } = endpoint.base;
+    const limit =
+      endpoint.maxDownloads ?? this.#config.maxDownloadsPerRegistry ?? defaultMaxDownloadsPerRegistry;
+    const slots = this.#slotsOf.get(origin) ?? new Slots(limit);
+    this.#slotsOf.set(origin, slots);
+    const giveOwn = await slots.take(signal);
+    try {
+      const give = await this.#slots.take(signal);
+      return () => {
+        give();
+        giveOwn();
+        if (slots.isIdle) this.#slotsOf.delete(origin);
+      };
+    } catch (error) {
+      giveOwn();
+      throw error;
+    }
   }
 
   async #manifestFrom(
@@ -148,50 +214,24 @@ export class RegistryClient {
     return await this.#get(endpoint, request, `blobs/${descriptor.digest}`, what, headers);
   }
 
-  /** One GET, with the answer to a challenge when there is one. Throws unless the status is 200 or 206. */
   async #get(
     endpoint: Endpoint,
-    request: RegistryRequest,
+    { reference, auth, signal }: RegistryRequest,
     rest: string,
     what: string,
     headers: Record<string, string>,
   ): Promise<HttpResponse> {
-    const { reference, signal } = request;
-    const url = endpointUrl(endpoint, reference.repository, rest);
-    const credentials = endpoint.isMirror ? undefined : credentialsFor(request.auth, endpoint.host);
-    const access = { endpoint, repository: reference.repository, credentials };
-    const send = (authorization: string | undefined) =>
-      this.#transport.send({ method: "GET", url, headers, authorization, signal, doing: `get ${what}` });
-    let response = await send(this.#authenticator.known(access));
-    // A challenge counts only from the registry itself, not from where it redirects to.
-    if (response.status === 401 && response.url.origin === url.origin) {
-      const challenges = parseChallenges(response.headers("www-authenticate"));
-      const answer = await this.#answer(access, challenges, response, signal);
-      if (answer !== undefined) {
-        await response.discard();
-        response = await send(answer);
-      }
-    }
-    if (response.status === 200 || response.status === 206) return response;
-    const wait = retryAfterMs(response.header("retry-after"));
-    const detail = response.url.origin === url.origin ? await readDetail(response) : "";
-    await response.discard();
-    throw statusFailure(what, endpoint.base, response.status, detail, wait);
+    const asker: Asker = { repository: reference.repository, actions: "pull", auth, signal };
+    const request = { method: "GET", rest, headers, what } as const;
+    const fine = headers.range === undefined ? [200, 206] : [200, 206, 416];
+    return await this.requester.expect(endpoint, asker, request, fine);
   }
+}
 
-  async #answer(
-    access: Parameters<Authenticator["answer"]>[0],
-    challenges: ReturnType<typeof parseChallenges>,
-    response: HttpResponse,
-    signal: AbortSignal,
-  ): Promise<string | undefined> {
-    try {
-      return await this.#authenticator.answer(access, challenges, signal);
-    } catch (error) {
-      await response.discard();
-      throw error;
-    }
-  }
+function timingsOf(config: RegistryConfig): Partial<Timings> {
+  const { stallSeconds, minBytesPerSecond = 1024 } = config;
+  if (stallSeconds === undefined) return {};
+  return { stallMs: stallSeconds * 1000, stallBytes: stallSeconds * minBytesPerSecond };
 }
 
 interface EndpointFailure {
@@ -205,19 +245,7 @@ function summary(failures: readonly EndpointFailure[]): unknown {
   const before = failures.slice(0, -1);
   if (last === undefined || before.length === 0) return last?.error;
   const list = before.map(({ endpoint, error }) => `"${endpoint.base.origin}": ${messageOf(error)}`);
-  const code = last.error instanceof RegistryFailure ? last.error.code : "INTERNAL";
-  const message = `${messageOf(last.error)} (tried before: ${list.join("; ")})`;
+  const code = last.error instanceof BerthError ? last.error.code : "INTERNAL";
+  const message = `${messageOf(last.error)} (tried before: ${list.join("; ")}; by ${last.endpoint.rule})`;
   return new RegistryFailure(code, message, { cause: last.error });
-}
-
-/** The registry's own words: errors[0].message (distribution, "Errors"). */
-async function readDetail(response: HttpResponse): Promise<string> {
-  try {
-    const body = Buffer.from(await response.read(64 * 1024, "the error")).toString("utf8");
-    const message: unknown = (JSON.parse(body) as { errors?: { message?: unknown }[] }).errors?.[0]?.message;
-    return typeof message === "string" ? printable(message) : "";
-  } catch {
-    // Not an error in the registry's form: the status says enough.
-    return "";
-  }
 }

@@ -1,6 +1,7 @@
 // What can go wrong with a registry, in words, and whether it is worth another try.
 
 import { BerthError, type ErrorCode, messageOf } from "../lib/errors.ts";
+import { withoutPassword } from "./proxies.ts";
 
 /** A failure of one request. Those of the network begin with "RegistryUnavailable", as the CRI wants. */
 export class RegistryFailure extends BerthError {
@@ -27,21 +28,23 @@ export function badContent(message: string): RegistryFailure {
 
 /** Nothing is gained by asking again at once: nobody is there, or the name is wrong. */
 const nobodyThere = /^(?:UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EACCES)$/;
-const untrusted = /^(?:CERT_|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/;
+const untrusted =
+  /^(?:CERT_|ERR_OSSL|SELF_SIGNED|UNABLE_TO|DEPTH_ZERO|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH)/;
 
 /** Turns what the HTTP client threw into a failure that names the registry. */
-export function networkFailure(doing: string, where: URL, error: unknown): BerthError {
+export function networkFailure(doing: string, where: URL, error: unknown, proxy: string | null): BerthError {
   if (error instanceof BerthError) return error;
+  const through = proxy === null ? "" : ` through proxy "${withoutPassword(proxy)}"`;
   const thrown = (error as { code?: unknown } | null)?.code;
   const code = typeof thrown === "string" ? thrown : "";
   // Node ends some messages with advice on its own options.
   const text = printable(messageOf(error)).split("; ", 1)[0] || code || "no reason given";
   const advice = untrusted.test(code)
-    ? "add its certificate authority to those that this host trusts"
+    ? `set ca under [registry.hosts."${where.host}"], or let this host trust its certificate authority`
     : "check the network and the address";
   return new RegistryFailure(
     "UNAVAILABLE",
-    `RegistryUnavailable: ${doing} at "${where.origin}": ${text}; ${advice}`,
+    `RegistryUnavailable: ${doing} at "${where.origin}"${through}: ${text}; ${advice}`,
     { cause: error, retryable: !nobodyThere.test(code) && !untrusted.test(code) },
   );
 }

@@ -1,10 +1,15 @@
 // HTTP to registries: one pool of connections per origin, redirects that leave credentials behind, and
 // clocks that run only while we wait for the other side.
 
-import { getCACertificates, rootCertificates } from "node:tls";
-import { type Dispatcher, Pool } from "undici";
+import type { Readable } from "node:stream";
+import type { Dispatcher } from "undici";
 import { messageOf } from "../lib/errors.ts";
+import type { ProxyConfig } from "../types/config.ts";
+import { isLocalAddress } from "./addresses.ts";
+import { type Connection, connectionElsewhere } from "./connection.ts";
 import { badContent, networkFailure, printable, RegistryFailure } from "./failure.ts";
+import { Pools } from "./pools.ts";
+import { StallClock } from "./stall-clock.ts";
 
 export interface Timings {
   readonly connectMs: number;
@@ -24,19 +29,22 @@ export const defaultTimings: Timings = {
   connectMs: 10_000,
   headersMs: 30_000,
   stallMs: 30_000,
-  stallBytes: 1024,
+  stallBytes: 30 * 1024,
   retries: 3,
   retryBaseMs: 300,
   maxRetryAfterMs: 30_000,
 };
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Sent to `url`'s origin only. */
+  /** How to reach `url`'s host. */
+  readonly connection: Connection;
+  /** Sent to `url`'s origin only, as are `ownHeaders`. */
   readonly authorization?: string | undefined;
-  readonly body?: string;
+  readonly ownHeaders?: Readonly<Record<string, string | string[]>>;
+  readonly body?: string | Uint8Array | Readable;
   readonly signal: AbortSignal;
   /** For messages: `get manifest "x"`. */
   readonly doing: string;
@@ -57,57 +65,65 @@ export interface HttpResponse {
 }
 
 const maxRedirects = 5;
-const maxPools = 64;
+/** What is left of an answer that nobody wants is read so long, that its connection can be used again. */
+const discardMs = 1000;
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 
 export class Transport {
   readonly #timings: Timings;
-  readonly #pools = new Map<string, Pool>();
+  readonly #pools: Pools;
 
-  constructor(timings: Timings) {
+  constructor(timings: Timings, proxy?: ProxyConfig) {
     this.#timings = timings;
+    this.#pools = new Pools(timings, proxy);
   }
 
-  /** Sends a request and follows redirects. Throws UNAVAILABLE failures, or the signal's reason. */
+  /**
+   * Sends a request; a GET or HEAD follows redirects. Throws UNAVAILABLE failures, or the signal's reason.
+   */
   async send(request: HttpRequest): Promise<HttpResponse> {
+    const follows = request.method === "GET" || request.method === "HEAD";
     let url = request.url;
     for (let hop = 0; hop <= maxRedirects; hop++) {
-      const sameOrigin = url.origin === request.url.origin;
-      const response = await this.#sendOnce(request, url, sameOrigin ? request.authorization : undefined);
+      const response = await this.#sendOnce(request, url);
       const location = response.header("location");
       if (!redirectStatuses.has(response.status) || location === undefined) return response;
       await response.discard();
-      if (request.method === "POST") break;
-      url = redirectTarget(url, location, request.doing);
+      if (!follows) break;
+      url = redirectTarget(url, location, request);
     }
     throw new RegistryFailure(
       "UNKNOWN",
-      `${request.doing}: "${request.url.origin}" redirects more than ${maxRedirects} times or a POST`,
+      `${request.doing}: "${request.url.origin}" redirects ` +
+        (follows ? `more than ${maxRedirects} times` : `a ${request.method}`),
     );
   }
 
   /** Closes all connections. */
   async close(): Promise<void> {
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    await this.#pools.close();
   }
 
-  async #sendOnce(request: HttpRequest, url: URL, authorization: string | undefined): Promise<HttpResponse> {
+  async #sendOnce(request: HttpRequest, url: URL): Promise<HttpResponse> {
+    const sameOrigin = url.origin === request.url.origin;
+    const connection = connectionElsewhere(request.connection, request.url, url);
+    const { authorization } = request;
+    const own = authorization === undefined ? request.ownHeaders : { ...request.ownHeaders, authorization };
     const controller = new AbortController();
     const abort = () => controller.abort(request.signal.reason);
     request.signal.throwIfAborted();
     request.signal.addEventListener("abort", abort, { once: true });
     const detach = () => request.signal.removeEventListener("abort", abort);
     try {
-      const data = await this.#pool(url).request({
+      const data = await this.#pools.dispatcher(url, connection).request({
+        origin: url.origin,
         method: request.method,
         path: `${url.pathname}${url.search}`,
         headers: {
           "user-agent": "berth",
           "accept-encoding": "identity",
           ...request.headers,
-          ...(authorization === undefined ? {} : { authorization }),
+          ...(sameOrigin ? own : {}),
         },
         body: request.body ?? null,
         signal: controller.signal,
@@ -118,36 +134,12 @@ export class Transport {
     } catch (error) {
       detach();
       request.signal.throwIfAborted();
-      throw networkFailure(request.doing, url, error);
+      throw networkFailure(request.doing, url, error, this.#pools.proxyOf(url, connection));
     }
-  }
-
-  #pool(url: URL): Pool {
-    const known = this.#pools.get(url.origin);
-    if (known !== undefined) return known;
-    const oldest = this.#pools.keys().next();
-    if (this.#pools.size >= maxPools && oldest.done !== true) {
-      const closing = this.#pools.get(oldest.value);
-      this.#pools.delete(oldest.value);
-      // Requests on their way still end: close() waits for them.
-      closing?.close().catch(() => closing.destroy());
-    }
-    const pool = new Pool(url.origin, {
-      connectTimeout: this.#timings.connectMs,
-      allowH2: false,
-      connect: url.protocol === "https:" ? { ca: trustedAuthorities() } : {},
-    });
-    this.#pools.set(url.origin, pool);
-    return pool;
   }
 }
 
-/** Node's own list and the host's: an administrator who trusts a private authority does so for berth too. */
-function trustedAuthorities(): string[] {
-  return [...new Set([...rootCertificates, ...getCACertificates("system"), ...getCACertificates("extra")])];
-}
-
-function redirectTarget(from: URL, location: string, doing: string): URL {
+function redirectTarget(from: URL, location: string, { url, doing }: HttpRequest): URL {
   const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
   const refuse = (why: string) =>
     new RegistryFailure(
@@ -157,6 +149,8 @@ function redirectTarget(from: URL, location: string, doing: string): URL {
   if (target === undefined || !/^https?:$/.test(target.protocol)) throw refuse("not an http or https URL");
   if (target.username !== "" || target.password !== "") throw refuse("it has credentials in it");
   if (from.protocol === "https:" && target.protocol === "http:") throw refuse("from https to http");
+  const local = isLocalAddress(target.hostname) && target.hostname !== url.hostname;
+  if (local && !isLocalAddress(url.hostname)) throw refuse("an address of this machine");
   return target;
 }
 
@@ -211,7 +205,7 @@ class Response implements HttpResponse {
       }
     } catch (error) {
       this.#request.signal.throwIfAborted();
-      throw networkFailure(this.#request.doing, this.url, this.#controller.signal.reason ?? error);
+      throw networkFailure(this.#request.doing, this.url, this.#controller.signal.reason ?? error, null);
     } finally {
       this.#detach();
       body.destroy();
@@ -238,7 +232,7 @@ class Response implements HttpResponse {
     this.#detach();
     try {
       // A short body is read to its end so that the connection can be used again.
-      await this.#data.body.dump({ limit: 16_384 });
+      await this.#data.body.dump({ limit: 16_384, signal: AbortSignal.timeout(discardMs) });
     } catch (error) {
       this.#data.body.destroy(error instanceof Error ? error : new Error(messageOf(error)));
     }
@@ -254,34 +248,5 @@ class Response implements HttpResponse {
         { retryable: true },
       ),
     );
-  }
-}
-
-/** Counts the time spent waiting for bytes; the time in which we unpack them is ours. */
-class StallClock {
-  readonly #timings: Timings;
-  #waited = 0;
-  #bytes = 0;
-
-  constructor(timings: Timings) {
-    this.#timings = timings;
-  }
-
-  async wait<T>(read: () => Promise<T>, stalled: () => void): Promise<T> {
-    const started = performance.now();
-    const timer = setTimeout(stalled, Math.max(1, this.#timings.stallMs - this.#waited));
-    try {
-      return await read();
-    } finally {
-      clearTimeout(timer);
-      this.#waited += performance.now() - started;
-    }
-  }
-
-  received(bytes: number): void {
-    this.#bytes += bytes;
-    if (this.#bytes < this.#timings.stallBytes) return;
-    this.#bytes = 0;
-    this.#waited = 0;
   }
 }

@@ -5,16 +5,52 @@ export interface RegistryMirror {
   readonly url: string;
 }
 
+/** How to talk to one host, and where else its content is found. */
 export interface RegistryHostConfig {
-  /** Tried in order before the registry itself. */
+  /** Tried in order before the registry itself. A mirror's own entry says how to talk to it. */
   readonly mirrors: readonly RegistryMirror[];
-  /** Talk plain HTTP to the registry itself. Loopback hosts do so by default. */
-  readonly plainHttp: boolean;
+  /** Talk plain HTTP to it. Undefined: only loopback hosts without any TLS setting. */
+  readonly plainHttp?: boolean | undefined;
+  readonly insecureSkipVerify?: boolean | undefined;
+  /** PEM files of authorities to trust beside the host's own. */
+  readonly ca?: readonly string[] | undefined;
+  /** PEM files of the client certificate and its key. */
+  readonly clientCert?: string | undefined;
+  readonly clientKey?: string | undefined;
+  /** URL of a proxy; "direct" for none whatever the environment says. */
+  readonly proxy?: string | undefined;
+  /** Blobs downloaded from it at once. */
+  readonly maxDownloads?: number | undefined;
+  /** How repositories are called at its mirrors: the first expression that matches counts. */
+  readonly rewrite?: readonly RepositoryRewrite[] | undefined;
+}
+
+export interface RepositoryRewrite {
+  readonly pattern: string;
+  readonly replacement: string;
+}
+
+/** As the environment variables of the same names. */
+export interface ProxyConfig {
+  readonly http: string;
+  readonly https: string;
+  readonly noProxy: string;
 }
 
 export interface RegistryConfig {
   /** By host as references write it ("registry.k8s.io", "docker.io", "localhost:5000"). */
   readonly hosts: Readonly<Record<string, RegistryHostConfig>>;
+  /** Directories in the form of containerd's certs.d; the first that knows the host counts. */
+  readonly certsDirs?: readonly string[] | undefined;
+  /** A docker config.json that pulls without credentials of their own look into; "" for none. */
+  readonly dockerConfig?: string | undefined;
+  readonly proxy?: ProxyConfig | undefined;
+  /** Blobs downloaded at once, from all registries and from one. */
+  readonly maxDownloads?: number | undefined;
+  readonly maxDownloadsPerRegistry?: number | undefined;
+  /** A transfer slower than `minBytesPerSecond` over `stallSeconds` is given up and taken up again. */
+  readonly stallSeconds?: number | undefined;
+  readonly minBytesPerSecond?: number | undefined;
 }
 
 export interface ImageLimits {

@@ -17,9 +17,8 @@ describe("the file", () => {
 
   test("mirrors by host", () => {
     const text = '[registry.hosts."registry.k8s.io"]\nmirrors = ["http://127.0.0.1:5000"]\n';
-    expect(parse(text).registry.hosts["registry.k8s.io"]).toEqual({
+    expect(parse(text).registry.hosts["registry.k8s.io"]).toMatchObject({
       mirrors: [{ url: "http://127.0.0.1:5000" }],
-      plainHttp: false,
     });
   });
 
@@ -27,6 +26,12 @@ describe("the file", () => {
     ['rot = "/x"', 'unknown key "rot"; the nearest known one is "root"'],
     ["[netwrk]\n", 'unknown key "netwrk"; the nearest known one is "network"'],
     ["[registry.hosts.x]\nmirors = []", 'nearest known one is "registry.hosts.x.mirrors"'],
+    ["[registry]\nmax_download = 3", 'nearest known one is "registry.max_downloads"'],
+    ['[registry.hosts.x]\nclient_cert = "/c"', "set both"],
+    ['[registry.hosts.x]\nplain_http = true\nca = ["/c"]', "remove one of them"],
+    ['[registry.hosts.x.rewrite]\n"(" = "y"', 'key "registry.hosts.x.rewrite"'],
+    ['[registry.hosts."https://x"]', 'without "/"'],
+    ['[registry.proxy]\nhttp = "ftp://x"', 'key "registry.proxy.http"'],
     ["root = 3", 'key "root" must be string'],
     ['root = "relative"', 'key "root"'],
     ['log_level = "loud"', '"debug", "info", "warn", "error"'],

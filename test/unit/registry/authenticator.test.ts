@@ -2,7 +2,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { Authenticator } from "../../../src/registry/authenticator.ts";
 import { parseChallenges } from "../../../src/registry/challenge.ts";
 import { basicHeader, credentialsFor, fingerprint } from "../../../src/registry/credentials.ts";
-import { endpointsOf, endpointUrl } from "../../../src/registry/endpoint.ts";
+import { endpointUrl } from "../../../src/registry/endpoint.ts";
+import { HostRules } from "../../../src/registry/host-rules.ts";
 import { retryAfterMs } from "../../../src/registry/retry.ts";
 import { defaultTimings, Transport } from "../../../src/registry/transport.ts";
 
@@ -31,10 +32,11 @@ describe("the realm of a registry elsewhere", () => {
     "https://0x7f.1/token",
     "https://2130706433/token",
   ])("must not be %s", async (realm) => {
-    const [endpoint] = endpointsOf({ hosts: {} }, "reg.test");
-    const access = { endpoint: endpoint!, repository: "a", credentials: undefined };
+    const [endpoint] = await new HostRules({ hosts: {} }).all("reg.test");
+    const access = { endpoint: endpoint!, repository: "a", actions: "pull", credentials: undefined } as const;
     const challenges = parseChallenges(`Bearer realm="${realm}"`);
-    const answer = new Authenticator(transport).answer(access, challenges, AbortSignal.timeout(1000));
+    const signal = AbortSignal.timeout(1000);
+    const answer = new Authenticator(transport).answer(access, challenges, undefined, signal);
     await expect(answer).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
   });
 });
@@ -70,11 +72,11 @@ describe("credentialsFor", () => {
   });
 });
 
-describe("endpointsOf", () => {
-  const bases = (host: string, plainHttp = false) =>
-    endpointsOf({ hosts: plainHttp ? { [host]: { mirrors: [], plainHttp } } : {} }, host).map(
-      ({ base }) => base.href,
-    );
+describe("the registry itself", () => {
+  const bases = async (host: string, plainHttp = false) => {
+    const rules = new HostRules({ hosts: plainHttp ? { [host]: { mirrors: [], plainHttp } } : {} });
+    return (await rules.all(host)).map(({ base }) => base.href);
+  };
 
   it.each([
     ["docker.io", "https://registry-1.docker.io/v2/"],
@@ -84,17 +86,17 @@ describe("endpointsOf", () => {
     ["[::1]:5000", "http://[::1]:5000/v2/"],
     ["localhost.evil.test", "https://localhost.evil.test/v2/"],
     ["127.0.0.1.evil.test", "https://127.0.0.1.evil.test/v2/"],
-  ])("of %s: plain HTTP on this machine only", (host, base) => {
-    expect(bases(host)).toEqual([base]);
+  ])("of %s: plain HTTP on this machine only", async (host, base) => {
+    expect(await bases(host)).toEqual([base]);
   });
 
-  it.each(["1.2.3.999", "x.y:99999", "[:::::]"])("refuses the host %s", (host) => {
-    expect(() => bases(host)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+  it.each(["1.2.3.999", "x.y:99999", "[:::::]"])("refuses the host %s", async (host) => {
+    await expect(bases(host)).rejects.toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   });
 
-  it("speaks plain HTTP when it is told to", () => {
-    expect(bases("reg.test:80", true)).toEqual(["http://reg.test/v2/"]);
-    const [endpoint] = endpointsOf({ hosts: {} }, "reg.test");
+  it("speaks plain HTTP when it is told to", async () => {
+    expect(await bases("reg.test:80", true)).toEqual(["http://reg.test/v2/"]);
+    const [endpoint] = await new HostRules({ hosts: {} }).all("reg.test");
     expect(endpointUrl(endpoint!, "a/b", "manifests/v1").href).toBe("https://reg.test/v2/a/b/manifests/v1");
   });
 });

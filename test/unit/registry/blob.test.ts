@@ -127,7 +127,7 @@ describe("blob", () => {
     };
     const impatient = client({ hosts: {} }, { stallMs: 30, retries: 0 });
     await expect(readBlob(impatient, request(`${registry.host}/a`), content)).rejects.toEqual(
-      coded("UNAVAILABLE", "fewer than 1024 bytes"),
+      coded("UNAVAILABLE", "fewer than 30720 bytes"),
     );
   });
 

@@ -169,7 +169,7 @@ describe("authentication", () => {
     const asked = request(`${registry.host}/a:v1`, { ...nobody, auth: btoa("alice:s3cret") });
     await used.resolve(asked, 10_000);
     await readBlob(used, asked, layers[0]!.bytes);
-    expect(queries).toEqual([`?scope=repository%3Aa%3Apull&service=s ${aliceBasic}`]);
+    expect(queries).toEqual([`?service=s&scope=repository%3Aa%3Apull ${aliceBasic}`]);
     expect(registry.requests.at(-1)?.headers.authorization).toBe("Bearer t0ken");
   });
 
