@@ -4,6 +4,7 @@
 
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { buildCniPlugins } from "./build-cni-plugins.mjs";
 import { buildCriTools } from "./build-cri-tools.mjs";
 import { buildSanitized } from "./build-sanitized.mjs";
 import { hasGo } from "./lib/go.mjs";
@@ -93,6 +94,7 @@ export async function setup({ forTests = false, modulesOnly = false } = {}) {
   if (forTests) {
     await buildSanitized();
     await buildCriTools();
+    await buildCniPlugins();
   }
   return { setupMs: installed - started, buildMs: performance.now() - installed };
 }

@@ -85,6 +85,6 @@ export async function findGo(goMod) {
   }
   if (older !== null) return installToolchain(older, wanted);
   throw new Error(
-    `Go ${wanted} is needed to build cri-tools; install it in /usr/local/go, or: apt-get install golang-go`,
+    `Go ${wanted} is needed for the tests; install it in /usr/local/go, or: apt-get install golang-go`,
   );
 }

@@ -36,6 +36,7 @@ export function podInfo(pod: Pod): Record<string, string> {
     cgroupPath: pod.cgroupPath,
     netnsPath: pod.netnsPath,
     networkHeld: pod.networkHeld,
+    network: pod.network,
     bootId: pod.bootId,
     config: pod.config,
   };

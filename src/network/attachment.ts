@@ -20,8 +20,15 @@ export interface AttachmentRuntime {
 /** Burst of a bandwidth limit in bits: as large as the plugin's arithmetic allows, as the kubelet did. */
 const burst = 2 ** 31 - 1;
 
-/** Throws INVALID_ARGUMENT for pod metadata that cannot be written into CNI_ARGS and bad annotations. */
-export function attachmentRuntime(podId: PodId, config: PodConfig): AttachmentRuntime {
+/**
+ * `podCidrs` are those that the kubelet pushed. Throws INVALID_ARGUMENT for pod metadata that cannot be
+ * written into CNI_ARGS and bad annotations.
+ */
+export function attachmentRuntime(
+  podId: PodId,
+  config: PodConfig,
+  podCidrs: readonly string[],
+): AttachmentRuntime {
   const { metadata } = config;
   const args = [
     "IgnoreUnknown=1",
@@ -37,8 +44,18 @@ export function attachmentRuntime(podId: PodId, config: PodConfig): AttachmentRu
     capabilities: {
       ...portCapability(config.portMappings),
       ...bandwidthCapability(config.annotations),
+      ...(podCidrs.length === 0 ? {} : { ipRanges: podCidrs.map((subnet) => [{ subnet }]) }),
+      ...(config.dns === undefined ? {} : { dns: config.dns }),
+      ...(config.cgroupParent === "" ? {} : { cgroupPath: config.cgroupParent }),
+      "io.kubernetes.cri.pod-annotations": config.annotations,
     },
   };
+}
+
+/** For the networks of a pod after its first: a port of the host leads to one address only. */
+export function withoutPorts(runtime: AttachmentRuntime): AttachmentRuntime {
+  const { portMappings: _ports, ...capabilities } = runtime.capabilities;
+  return { ...runtime, capabilities };
 }
 
 /** Reads back what attachmentRuntime made; throws DATA_LOSS when it is something else. */

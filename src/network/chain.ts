@@ -3,7 +3,7 @@
 import { type Call, throwIfAborted } from "../lib/call.ts";
 import { BerthError, wrapError } from "../lib/errors.ts";
 import { type AttachmentRuntime, pluginInput } from "./attachment.ts";
-import type { JsonObject, NetworkList, PluginConfig } from "./conflist.ts";
+import { isAtLeast, type JsonObject, type NetworkList, type PluginConfig } from "./conflist.ts";
 import { type CniCommand, findPlugin, invokePlugin } from "./invoke.ts";
 import { parseResult } from "./result.ts";
 
@@ -59,7 +59,9 @@ async function addPlugin(
   plugin: PluginConfig,
   previous: JsonObject | null,
 ): Promise<JsonObject> {
-  const printed = await run(host, attachment, plugin, "ADD", previous);
+  // Before 0.3.0 there were no chains.
+  const known = isAtLeast(attachment.list.cniVersion, "0.3.0") ? previous : null;
+  const printed = await run(host, attachment, plugin, "ADD", known);
   try {
     return parseResult(printed, attachment.list.cniVersion);
   } catch (error) {
@@ -77,27 +79,69 @@ export async function deleteChain(
   result: JsonObject | null,
   count: number,
 ): Promise<void> {
-  // Before 0.4.0 a DEL had no prevResult.
-  const previous = attachment.list.cniVersion.startsWith("0.3.") ? null : result;
+  const previous = isAtLeast(attachment.list.cniVersion, "0.4.0") ? result : null;
   for (const plugin of attachment.list.plugins.slice(0, count).reverse()) {
     await run(host, attachment, plugin, "DEL", previous);
   }
 }
 
+/**
+ * CHECK of every plugin (since 0.4.0) with the result of the ADD: rejects when one finds that the attachment
+ * is not as it was made. Does nothing where the list forbids it.
+ */
+export async function checkChain(
+  host: PluginHost,
+  attachment: Attachment,
+  result: JsonObject,
+): Promise<void> {
+  const { list } = attachment;
+  if (list.disableCheck || !isAtLeast(list.cniVersion, "0.4.0")) return;
+  for (const plugin of list.plugins) await run(host, attachment, plugin, "CHECK", result);
+}
+
 /** STATUS of every plugin (since 1.1.0): rejects when one says that an ADD would fail. */
 export async function askStatus(host: PluginHost, list: NetworkList): Promise<void> {
-  if (list.cniVersion !== "1.1.0") return;
+  if (!isAtLeast(list.cniVersion, "1.1.0")) return;
   for (const plugin of list.plugins) {
-    await invokePlugin({
-      command: "STATUS",
-      plugin: plugin.type,
-      binDirs: host.binDirs,
-      environment: {},
-      input: pluginInput(list, plugin, {}, null),
-      timeoutMs: host.timeoutMs,
-      subject: `network "${list.name}"`,
-    });
+    await runForNetwork(host, list, "STATUS", plugin.type, pluginInput(list, plugin, {}, null));
   }
+}
+
+/** An attachment as GC is told of it. */
+export interface ValidAttachment {
+  readonly containerID: string;
+  readonly ifname: string;
+}
+
+/**
+ * GC of every plugin (since 1.1.0): what they hold for attachments that are not among `valid` is given back.
+ * Every plugin has its turn (CNI spec, section 4); returns what failed.
+ */
+export async function collectChain(
+  host: PluginHost,
+  list: NetworkList,
+  valid: readonly ValidAttachment[],
+): Promise<unknown[]> {
+  if (list.disableGC || !isAtLeast(list.cniVersion, "1.1.0")) return [];
+  const failures: unknown[] = [];
+  for (const plugin of list.plugins) {
+    // The second name stood in the text of the specification for a while; plugins read either.
+    const keys = { "cni.dev/valid-attachments": valid, "cni.dev/attachments": valid };
+    const input = pluginInput(list, { ...plugin, config: { ...plugin.config, ...keys } }, {}, null);
+    await runForNetwork(host, list, "GC", plugin.type, input).catch((error: unknown) => failures.push(error));
+  }
+  return failures;
+}
+
+function runForNetwork(
+  host: PluginHost,
+  list: NetworkList,
+  command: CniCommand,
+  plugin: string,
+  input: string,
+): Promise<string> {
+  const subject = `network "${list.name}"`;
+  return invokePlugin({ ...host, command, plugin, environment: {}, input, subject });
 }
 
 /** Plugins of the list, and those that they call for addresses, that are in none of the directories. */

@@ -8,11 +8,15 @@ import { extname, join } from "node:path";
 import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
 import { type NetworkList, parseNetworkList, parsePluginFile } from "./conflist.ts";
 
-export interface ConfigurationScan {
-  /** The network of pods: the first valid file in the order of names; null when there is none. */
-  readonly list: NetworkList | null;
-  /** Name of the file of `list`, or "". */
+export interface ConfiguredNetwork {
+  readonly list: NetworkList;
+  /** Name of its file. */
   readonly file: string;
+}
+
+export interface ConfigurationScan {
+  /** The networks of pods, the first one the main network: the valid files in the order of names. */
+  readonly networks: readonly ConfiguredNetwork[];
   /** Configuration files found, valid or not. */
   readonly files: readonly string[];
   /** One line per file that could not be used. */
@@ -23,19 +27,28 @@ const extensions = new Set([".conflist", ".conf", ".json"]);
 const maxFileBytes = 1024 * 1024;
 const maxFiles = 256;
 
-/** Reads the directory. A missing one is empty; anything else that cannot be read rejects. */
-export async function scanConfiguration(directory: string): Promise<ConfigurationScan> {
+/**
+ * Reads the directory until `maxNetworks` are found. A missing one is empty; anything else that cannot be
+ * read rejects.
+ */
+export async function scanConfiguration(directory: string, maxNetworks = 1): Promise<ConfigurationScan> {
   const files = await configurationFiles(directory, extensions);
+  const networks: ConfiguredNetwork[] = [];
   const problems: string[] = [];
   for (const file of files) {
+    if (networks.length === maxNetworks) break;
     try {
       const list = await readList(directory, file);
-      return { list, file, files, problems };
+      const twin = networks.find((other) => other.list.name === list.name);
+      if (twin !== undefined) {
+        throw new BerthError("FAILED_PRECONDITION", `network "${list.name}" is in "${twin.file}" already`);
+      }
+      networks.push({ list, file });
     } catch (error) {
       problems.push(`"${join(directory, file)}": ${messageOf(error)}`);
     }
   }
-  return { list: null, file: "", files, problems };
+  return { networks, files, problems };
 }
 
 async function readList(directory: string, file: string): Promise<NetworkList> {
@@ -82,6 +95,7 @@ async function readConfiguration(path: string): Promise<string> {
 /** The directory with memory: parses again only when a file changed. */
 export class ConfigurationDirectory {
   readonly #path: string;
+  readonly #maxNetworks: number;
   readonly #onChange: (scan: ConfigurationScan) => void;
   readonly #onWatchFailure: (error: unknown) => void;
   #watcher: FSWatcher | null = null;
@@ -94,10 +108,12 @@ export class ConfigurationDirectory {
   /** `onChange` hears of the first scan and of each that found other files than the one before. */
   constructor(
     path: string,
+    maxNetworks: number,
     onChange: (scan: ConfigurationScan) => void,
     onWatchFailure: (error: unknown) => void,
   ) {
     this.#path = path;
+    this.#maxNetworks = maxNetworks;
     this.#onChange = onChange;
     this.#onWatchFailure = onWatchFailure;
   }
@@ -108,7 +124,7 @@ export class ConfigurationDirectory {
     // Taken before the files are read: a change in between is found by the next call.
     const signature = await signatureOf(this.#path);
     if (this.#scan !== null && signature === this.#signature) return this.#scan;
-    const scan = await scanConfiguration(this.#path);
+    const scan = await scanConfiguration(this.#path, this.#maxNetworks);
     const changed = this.#scan === null || signature !== this.#signature;
     this.#signature = signature;
     this.#scan = scan;

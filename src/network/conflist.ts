@@ -6,8 +6,13 @@ import { BerthError } from "../lib/errors.ts";
 export type JsonObject = { readonly [key: string]: unknown };
 
 /** Versions of the CNI specification that berth speaks, oldest first. */
-export const cniVersions = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
+export const cniVersions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 export type CniVersion = (typeof cniVersions)[number];
+
+/** True when `version` is `least` or a later one. */
+export function isAtLeast(version: CniVersion, least: CniVersion): boolean {
+  return cniVersions.indexOf(version) >= cniVersions.indexOf(least);
+}
 
 /** One plugin of a list. `config` holds every key as the file has it. */
 export interface PluginConfig {
@@ -27,6 +32,9 @@ export interface NetworkList {
   readonly plugins: readonly PluginConfig[];
   /** When false (the default of CNI 1.1), "<name>/*.conf" beside the file are added to the list. */
   readonly loadOnlyInlinedPlugins: boolean;
+  /** The administrator wants no CHECK, no GC: a plugin does them wrong. */
+  readonly disableCheck: boolean;
+  readonly disableGC: boolean;
 }
 
 const maxPlugins = 64;
@@ -45,12 +53,12 @@ export function parseNetworkList(text: string): NetworkList {
     throw invalid(`"name" is ${quote(name)}; it must be letters, digits, "_", "." or "-"`);
   }
   const list = document.plugins !== undefined;
-  const onlyInlined = document.loadOnlyInlinedPlugins;
-  const loadOnlyInlinedPlugins = !list || onlyInlined === true || onlyInlined === "true";
+  const loadOnlyInlinedPlugins = !list || flagOf(document, "loadOnlyInlinedPlugins");
   const cniVersion = chooseVersion(document);
   const plugins = list ? pluginsOf(document.plugins) : [parsePlugin(document, "the configuration")];
   if (plugins.length === 0 && loadOnlyInlinedPlugins) throw invalid(`"plugins" is empty`);
-  return { name, cniVersion, plugins, loadOnlyInlinedPlugins };
+  const [disableCheck, disableGC] = [flagOf(document, "disableCheck"), flagOf(document, "disableGC")];
+  return { name, cniVersion, plugins, loadOnlyInlinedPlugins, disableCheck, disableGC };
 }
 
 /** Reads the configuration of one plugin that belongs to a list (CNI 1.1, loadOnlyInlinedPlugins false). */
@@ -63,6 +71,8 @@ export function serialiseNetworkList(list: NetworkList): string {
   return JSON.stringify({
     cniVersion: list.cniVersion,
     name: list.name,
+    ...(list.disableCheck ? { disableCheck: true } : {}),
+    ...(list.disableGC ? { disableGC: true } : {}),
     plugins: list.plugins.map((plugin) => plugin.config),
   });
 }
@@ -116,6 +126,11 @@ function chooseVersion(document: JsonObject): CniVersion {
   const known = cniVersions.join(", ");
   if (offered.length === 0) throw invalid(`"cniVersion" is missing; berth speaks ${known}`);
   throw invalid(`"cniVersion" is ${quote(offered[0])}; berth speaks ${known}`);
+}
+
+/** Flags may be written as strings (CNI spec, section 1). */
+function flagOf(document: JsonObject, key: string): boolean {
+  return document[key] === true || document[key] === "true";
 }
 
 function stringOf(document: JsonObject, key: string): string {

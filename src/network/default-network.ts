@@ -11,9 +11,9 @@ const networkName = "berth";
 const maxBridgeLength = 15;
 
 export interface DefaultNetworkRequest {
-  /** The subnet of the daemon's configuration. */
-  readonly subnet: string;
-  /** CIDRs pushed by the kubelet; they replace the subnet, one of each address family. */
+  /** The subnets of the daemon's configuration, at most one of each address family. */
+  readonly subnets: readonly string[];
+  /** CIDRs pushed by the kubelet; they replace the subnets, one of each address family. */
   readonly podCidrs: readonly string[];
   readonly bridge: string;
   /** Whether the pod publishes ports: the plugin for them costs two processes a pod. */
@@ -25,7 +25,7 @@ export interface DefaultNetworkRequest {
  * bridge cannot change below the pods that use it. Throws INVALID_ARGUMENT for what is not a CIDR.
  */
 export function defaultNetwork(request: DefaultNetworkRequest): NetworkList {
-  const subnets = request.podCidrs.length === 0 ? [request.subnet] : onePerFamily(request.podCidrs);
+  const subnets = request.podCidrs.length === 0 ? request.subnets : onePerFamily(request.podCidrs);
   for (const subnet of subnets) checkCidr(subnet);
   const suffix = request.podCidrs.length === 0 ? "" : `-${shortHash(subnets.join(","))}`;
   const bridge = request.bridge;

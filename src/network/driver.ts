@@ -21,6 +21,13 @@ export interface NetworkDriver {
    * vanished namespace.
    */
   tearDown(call: Call, podId: PodId, netnsPath: string, config: PodConfig): Promise<void>;
+  /**
+   * CNI CHECK of everything recorded for the pod. Returns what a plugin complains of, "" when all is well or
+   * nothing was to be checked.
+   */
+  check(podId: PodId, netnsPath: string): Promise<string>;
+  /** CNI GC: plugins give back what they hold for attachments that are not recorded. Failures are logged. */
+  collectGarbage(): Promise<void>;
   status(): Promise<NetworkStatus>;
   /** Pod CIDRs pushed by the kubelet (UpdateRuntimeConfig). */
   setPodCidrs(cidrs: readonly string[]): void;

@@ -8,7 +8,7 @@ import type { Readable, Writable } from "node:stream";
 import { BerthError, type ErrorCode, errnoOf, messageOf } from "../lib/errors.ts";
 import { excerpt, parsePluginError } from "./result.ts";
 
-export type CniCommand = "ADD" | "DEL" | "STATUS";
+export type CniCommand = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS";
 
 export interface Invocation {
   readonly command: CniCommand;
@@ -41,6 +41,8 @@ const maxOutputBytes = 1024 * 1024;
 const stderrTailBytes = 4096;
 /** How long output may still arrive after the exit, when a process left behind holds the pipes open. */
 const drainMs = 500;
+/** How long a killed plugin may take to end. One that hangs in the kernel never does. */
+const killMs = 2_000;
 const fallbackPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** The first executable of that name in the directories, or null. */
@@ -110,10 +112,16 @@ function collect(child: PluginProcess, timeoutMs: number, done: (outcome: Outcom
   let stdoutBytes = 0;
   let stderr = Buffer.alloc(0);
   let stopped: Outcome["stopped"] = "";
+  const outcome = (exitCode: number | null, signal: NodeJS.Signals | null): Outcome => {
+    const text = Buffer.concat(stdout).toString("utf8");
+    return { exitCode, signal, stdout: text, stderr: stderr.toString("utf8"), stopped };
+  };
+  let unkillable: NodeJS.Timeout | undefined;
   const stop = (why: Outcome["stopped"]) => {
     if (stopped !== "") return;
     stopped = why;
     killGroup(child);
+    unkillable = setTimeout(() => done(outcome(null, null)), killMs);
   };
   const timer = setTimeout(() => stop("time-out"), timeoutMs);
   child.stdout.on("data", (chunk: Buffer) => {
@@ -126,14 +134,14 @@ function collect(child: PluginProcess, timeoutMs: number, done: (outcome: Outcom
   });
   child.once("exit", (exitCode, signal) => {
     clearTimeout(timer);
+    clearTimeout(unkillable);
     const drain = setTimeout(() => {
       child.stdout.destroy();
       child.stderr.destroy();
     }, drainMs);
     child.once("close", () => {
       clearTimeout(drain);
-      const text = Buffer.concat(stdout).toString("utf8");
-      done({ exitCode, signal, stdout: text, stderr: stderr.toString("utf8"), stopped });
+      done(outcome(exitCode, signal));
     });
   });
 }
@@ -153,7 +161,9 @@ function describeFailure(invocation: Invocation, outcome: Outcome): BerthError {
   const tail = stderr === "" ? "" : `; it wrote to stderr: ${stderr}`;
   if (outcome.stopped === "time-out") {
     const seconds = invocation.timeoutMs / 1000;
-    return failure(invocation, "DEADLINE_EXCEEDED", `not done within ${seconds} s, killed${tail}`);
+    const end =
+      outcome.signal === null && outcome.exitCode === null ? "killed, but it hangs in the kernel" : "killed";
+    return failure(invocation, "DEADLINE_EXCEEDED", `not done within ${seconds} s, ${end}${tail}`);
   }
   if (outcome.stopped === "output") {
     return failure(invocation, "INTERNAL", `printed more than ${maxOutputBytes} bytes, killed${tail}`);

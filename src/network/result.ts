@@ -3,7 +3,7 @@
 
 import { isIP } from "node:net";
 import { BerthError } from "../lib/errors.ts";
-import { type CniVersion, cniVersions, isObject, type JsonObject } from "./conflist.ts";
+import { type CniVersion, cniVersions, isAtLeast, isObject, type JsonObject } from "./conflist.ts";
 
 const maxAddresses = 64;
 
@@ -31,11 +31,30 @@ export function parseResult(text: string, version: CniVersion): JsonObject {
   if (!cniVersions.includes(printed as CniVersion)) {
     throw broken(`its result has "cniVersion" ${excerpt(JSON.stringify(printed))}, called was ${version}`);
   }
-  checkAddresses(value);
-  return inVersion(value, version);
+  const result = isAtLeast(printed as CniVersion, "0.3.0") ? value : fromFirstShape(value);
+  checkAddresses(result);
+  return inVersion(result, version);
 }
 
-/** Addresses of `interfaceName` without prefix length, in the plugin's order. Throws when there are none. */
+/** Before 0.3.0 a result had one address of each family, `ip4` and `ip6`, each with its routes. */
+function fromFirstShape({ ip4, ip6, ...rest }: JsonObject): JsonObject {
+  const families = [ip4, ip6].filter((entry) => entry !== undefined && entry !== null);
+  if (!families.every(isObject)) throw broken(`"ip4" or "ip6" of its result is not an object`);
+  return {
+    ...rest,
+    ips: families.map(({ ip, gateway }) => ({ address: ip, ...(gateway === undefined ? {} : { gateway }) })),
+    routes: families.flatMap(({ routes }) => (Array.isArray(routes) ? routes : [])),
+  };
+}
+
+/** As addressesOf. Throws when there are none. */
+export function requireAddresses(result: JsonObject, interfaceName: string): string[] {
+  const addresses = addressesOf(result, interfaceName);
+  if (addresses.length > 0) return addresses;
+  throw broken(`the result has no address for interface "${interfaceName}"`);
+}
+
+/** Addresses of `interfaceName` without prefix length, in the plugin's order. */
 export function addressesOf(result: JsonObject, interfaceName: string): string[] {
   const interfaces = Array.isArray(result.interfaces) ? result.interfaces : [];
   const addresses: string[] = [];
@@ -45,7 +64,6 @@ export function addressesOf(result: JsonObject, interfaceName: string): string[]
     if (owner !== undefined && owner.name !== interfaceName) continue;
     addresses.push(String(entry.address).split("/")[0] as string);
   }
-  if (addresses.length === 0) throw broken(`the result has no address for interface "${interfaceName}"`);
   return [...new Set(addresses)];
 }
 

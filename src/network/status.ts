@@ -7,23 +7,33 @@ import type { ConfigurationScan } from "./confdir.ts";
 import type { NetworkList } from "./conflist.ts";
 import type { NetworkStatus } from "./driver.ts";
 
-/** `list` is the network that the next pod gets, null when there is none; `directory` is the scanned one. */
+/** How long one plugin may take to say how it is: the kubelet asks for the status every few seconds. */
+const STATUS_TIMEOUT_MS = 5_000;
+
+/**
+ * `lists` are the networks that the next pod gets, none when there is no valid one; `directory` is the
+ * scanned one.
+ */
 export async function networkStatus(
   host: PluginHost,
   directory: string,
   scan: ConfigurationScan,
-  list: NetworkList | null,
+  lists: readonly NetworkList[],
 ): Promise<NetworkStatus> {
-  if (list === null) return notReady("InvalidCNIConfiguration", noValidFile(directory, scan));
-  const origin = originOf(directory, scan, list);
-  const missing = await missingPlugins(host, list);
-  if (missing.length > 0) return notReady("CNIPluginMissing", missingText(host, missing, origin));
-  try {
-    await askStatus(host, list);
-  } catch (error) {
-    return notReady("CNIPluginNotReady", messageOf(error));
+  if (lists.length === 0) return notReady("InvalidCNIConfiguration", noValidFile(directory, scan));
+  const origins: string[] = [];
+  for (const list of lists) {
+    const origin = originOf(directory, scan, list);
+    origins.push(origin);
+    const missing = await missingPlugins(host, list);
+    if (missing.length > 0) return notReady("CNIPluginMissing", missingText(host, missing, origin));
+    try {
+      await askStatus({ ...host, timeoutMs: Math.min(host.timeoutMs, STATUS_TIMEOUT_MS) }, list);
+    } catch (error) {
+      return notReady("CNIPluginNotReady", messageOf(error));
+    }
   }
-  return { ready: true, reason: "", message: [origin, ...scan.problems].join("; ignored ") };
+  return { ready: true, reason: "", message: [origins.join(", "), ...scan.problems].join("; ignored ") };
 }
 
 /** Why no network can be chosen although there are files. */
@@ -42,7 +52,8 @@ export function missingText(host: PluginHost, missing: readonly string[], origin
 
 /** Which network, and where it comes from. */
 export function originOf(directory: string, scan: ConfigurationScan, list: NetworkList): string {
-  if (scan.list !== null) return `network "${list.name}" from "${join(directory, scan.file)}"`;
+  const configured = scan.networks.find((network) => network.list === list);
+  if (configured !== undefined) return `network "${list.name}" from "${join(directory, configured.file)}"`;
   return `default network "${list.name}" ("${directory}" holds no CNI configuration)`;
 }
 

@@ -12,6 +12,7 @@ import type { BerthEvent } from "../types/events.ts";
 import type { PodId } from "../types/ids.ts";
 import type { Pod } from "../types/pod.ts";
 import { apply, isFact } from "./apply.ts";
+import { auditNetworks } from "./audit-networks.ts";
 import type { Action } from "./decide.ts";
 import { decide } from "./decide.ts";
 import { observe } from "./observe.ts";
@@ -19,6 +20,7 @@ import { removeOrphans } from "./orphans.ts";
 
 const TICK_MS = 2_000;
 const MAX_DELAY_MS = 60_000;
+const AUDIT_INTERVAL_MS = 60 * 60 * 1000;
 /**
  * Longest delay of the first answer by recovery. One hung monitor costs one second, any number of them no
  * more.
@@ -32,6 +34,7 @@ export class Reconciler {
   readonly #later = new Map<PodId, { at: number; delay: number }>();
   readonly #busy = new Set<PodId>();
   #timer: NodeJS.Timeout | undefined;
+  #auditTimer: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(deps: PodDeps, call: Call) {
@@ -58,6 +61,7 @@ export class Reconciler {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#auditTimer);
   }
 
   /** A pod of `berth run --rm` goes when its container has ended. To be called with every event. */
@@ -76,6 +80,16 @@ export class Reconciler {
       // Whatever failed: what is left undone is tried again from now on.
       this.#schedule();
     }
+    await this.#audit();
+  }
+
+  async #audit(): Promise<void> {
+    if (this.#stopped) return;
+    await auditNetworks(this.#deps).catch((error) => {
+      this.#deps.log.error({ error: messageOf(error) }, "audit of the pods' networks");
+    });
+    if (this.#stopped) return;
+    this.#auditTimer = setTimeout(() => void this.#audit(), AUDIT_INTERVAL_MS).unref();
   }
 
   #schedule(): void {

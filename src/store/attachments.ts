@@ -29,7 +29,14 @@ interface AttachmentRow {
   result: string | null;
 }
 
-export function insertAttachment(store: Store, attachment: NetworkAttachment): void {
+/** All of them or none. */
+export function insertAttachments(store: Store, attachments: readonly NetworkAttachment[]): void {
+  store.transaction(() => {
+    for (const attachment of attachments) insertAttachment(store, attachment);
+  })();
+}
+
+function insertAttachment(store: Store, attachment: NetworkAttachment): void {
   statement(
     store,
     `INSERT INTO network_attachments (pod_id, position, network, interface, config, runtime, result)
@@ -58,7 +65,16 @@ export function attachmentsOfPod(store: Store, podId: PodId): NetworkAttachment[
   const rows = statement(store, "SELECT * FROM network_attachments WHERE pod_id = ? ORDER BY position").all(
     podId,
   ) as AttachmentRow[];
-  return rows.map((row) => ({
+  return rows.map(attachmentOf);
+}
+
+/** Every attachment of every pod. */
+export function allAttachments(store: Store): NetworkAttachment[] {
+  return (statement(store, "SELECT * FROM network_attachments").all() as AttachmentRow[]).map(attachmentOf);
+}
+
+function attachmentOf(row: AttachmentRow): NetworkAttachment {
+  return {
     podId: row.pod_id,
     position: row.position,
     network: row.network,
@@ -66,7 +82,7 @@ export function attachmentsOfPod(store: Store, podId: PodId): NetworkAttachment[
     config: row.config,
     runtime: row.runtime,
     result: row.result,
-  }));
+  };
 }
 
 export function deleteAttachment(store: Store, podId: PodId, position: number): void {

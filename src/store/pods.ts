@@ -147,6 +147,10 @@ export function setNetworkHeld(store: Store, id: PodId, held: boolean): void {
   statement(store, "UPDATE pods SET network_held = ? WHERE id = ?").run(held ? 1 : 0, id);
 }
 
+export function setPodNetwork(store: Store, id: PodId, network: PodNetwork): void {
+  statement(store, "UPDATE pods SET network = ? WHERE id = ?").run(JSON.stringify(network), id);
+}
+
 /**
  * Frees the (namespace, name, uid, attempt) of a pod that never became ready and could not be undone yet.
  * Its config keeps the true metadata, which the network's DEL needs.

@@ -68,8 +68,14 @@ export interface NetworkConfig {
   readonly cniBinDirs: readonly string[];
   /** IPv4 subnet of berth's own default bridge network, used when cniConfDir holds no configuration. */
   readonly defaultSubnet: string;
+  /** IPv6 subnet of that network beside it; "" for none. */
+  readonly defaultSubnetV6: string;
   /** Bridge of that network, at most 15 characters (IFNAMSIZ). Default "berth0". */
   readonly bridgeName?: string | undefined;
+  /** A pod is attached to so many of the configured networks, as eth0, eth1, and so on. */
+  readonly maxNetworks: number;
+  /** How long one plugin may take. */
+  readonly pluginTimeoutMs: number;
 }
 
 export interface BerthConfig {

@@ -110,9 +110,20 @@ export interface ProcessRef {
   readonly startTime: number;
 }
 
-/** One attachment of the pod to a network, as the CNI result gave it. */
+/** The pod's networks, as the CNI results gave them. */
 export interface PodNetwork {
-  /** Addresses without prefix length, the primary one first. Empty for host network. */
+  /** Addresses in the main network, without prefix length, the primary one first. Empty for host network. */
+  readonly ips: readonly string[];
+  /** Every interface, the one in the main network first. */
+  readonly interfaces?: readonly PodInterface[] | undefined;
+  /** What a plugin complained of when the attachments were last checked; absent when all was well. */
+  readonly problem?: string | undefined;
+}
+
+export interface PodInterface {
+  readonly name: string;
+  /** Name of its CNI network. */
+  readonly network: string;
   readonly ips: readonly string[];
 }
 

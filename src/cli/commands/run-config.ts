@@ -65,14 +65,9 @@ interface Identity {
 }
 
 function podConfig(parsed: Parsed, { name, labels, annotations, uid }: Identity & { uid: string }) {
-  const onHost = networkOf(parsed) === "host";
-  const ports = parsed.list("publish").flatMap(readPort);
-  if (onHost && ports.length > 0) {
-    throw new UsageError(
-      "--publish does nothing with --network host: the container's ports are the host's",
-      125,
-    );
-  }
+  const network = networkOf(parsed);
+  const onHost = network === "host";
+  const ports = publishedPorts(parsed, network);
   const dns = {
     servers: [...parsed.list("dns")],
     searches: [...parsed.list("dns-search")],
@@ -87,7 +82,11 @@ function podConfig(parsed: Parsed, { name, labels, annotations, uid }: Identity 
     })),
     ...(Object.values(dns).some((list) => list.length > 0) ? { dnsConfig: dns } : {}),
     labels,
-    annotations: parsed.flag("rm") ? { ...annotations, "berth.auto-remove": "true" } : annotations,
+    annotations: {
+      ...annotations,
+      ...(parsed.flag("rm") ? { "berth.auto-remove": "true" } : {}),
+      ...(network === "none" ? { "berth.network": "none" } : {}),
+    },
     linux: {
       cgroupParent: parsed.text("cgroup-parent") ?? "",
       sysctls: { ...(onHost ? {} : OPEN_SYSCTLS), ...readPairs("sysctl", parsed.list("sysctl")) },
@@ -108,11 +107,24 @@ function hostnameOf(name: string): string {
     .replace(/-+$/, "");
 }
 
-function networkOf(parsed: Parsed): "bridge" | "host" {
+type Network = "bridge" | "host" | "none";
+
+function networkOf(parsed: Parsed): Network {
   const network = parsed.text("network") ?? parsed.text("net") ?? "bridge";
-  if (network === "bridge" || network === "default") return "bridge";
-  if (network === "host") return "host";
-  throw new UsageError(`invalid value "${network}" for --network: there are "bridge" and "host"`, 125);
+  if (network === "default") return "bridge";
+  if (network === "bridge" || network === "host" || network === "none") return network;
+  throw new UsageError(
+    `invalid value "${network}" for --network: there are "bridge", "host" and "none"`,
+    125,
+  );
+}
+
+function publishedPorts(parsed: Parsed, network: Network) {
+  const ports = parsed.list("publish").flatMap(readPort);
+  if (network === "bridge" || ports.length === 0) return ports;
+  const why =
+    network === "host" ? "the container's ports are the host's" : "nothing outside reaches the container";
+  throw new UsageError(`--publish does nothing with --network ${network}: ${why}`, 125);
 }
 
 /** The namespaces that the pod and its container share with the host. */

@@ -33,7 +33,7 @@ export const RUN_OPTIONS: OptionTable = [
     value: "string",
     help: "Host name (default: the container's name)",
   },
-  { name: "network", kind: "text", value: "network", help: 'Network: "bridge" (default) or "host"' },
+  { name: "network", kind: "text", value: "network", help: 'Network: "bridge" (default), "host" or "none"' },
   { name: "net", kind: "text", value: "network", help: "The same as --network" },
   { name: "pid", kind: "text", value: "string", help: 'PID namespace: "host" for that of the host' },
   { name: "ipc", kind: "text", value: "string", help: 'IPC namespace: "host" for that of the host' },

@@ -65,6 +65,9 @@ function makeDriver(): NetworkDriver {
     cniBinDirs: ["/opt/cni/bin", "/usr/lib/cni"],
     defaultSubnet: `${prefix}.0/24`,
     bridgeName: bridge,
+    defaultSubnetV6: "",
+    maxNetworks: 1,
+    pluginTimeoutMs: 60_000,
   };
   return makeCniDriver({ config, store, log: silentLogger });
 }

@@ -81,7 +81,9 @@ describe("berth run", () => {
     expect(pod.linux?.securityContext?.namespaceOptions?.network).toBe(NamespaceMode.NODE);
     expect([pod.hostname, pod.linux?.sysctls]).toEqual(["", {}]);
     expect(() => configOf("--network host -p 1:1 x")).toThrow("--publish");
-    expect(() => configOf("--network none x")).toThrow("--network");
+    expect(configOf("--network none x").pod.annotations).toEqual({ "berth.network": "none" });
+    expect(() => configOf("--network none -p 1:1 x")).toThrow("--publish");
+    expect(() => configOf("--network mine x")).toThrow("--network");
   });
 
   it("sets users, capabilities and profiles", () => {

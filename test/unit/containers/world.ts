@@ -37,6 +37,18 @@ export class FakeNetwork implements NetworkDriver {
     if (this.tearDownError !== undefined) throw this.tearDownError;
   }
 
+  /** What `check` complains of. */
+  problem = "";
+
+  async check(): Promise<string> {
+    this.calls.push("check");
+    return this.problem;
+  }
+
+  async collectGarbage(): Promise<void> {
+    this.calls.push("collectGarbage");
+  }
+
   async status() {
     return { ready: true, reason: "", message: "" };
   }

@@ -38,7 +38,8 @@ describe("setUp", () => {
   test("adds the chain in order, each plugin with the result before it", async () => {
     configure();
     const ips = await fixture.driver().setUp(call, podId, netns, podConfig());
-    expect(ips).toEqual({ ips: ["10.213.0.2"] });
+    const ip = "10.213.0.2";
+    expect(ips).toEqual({ ips: [ip], interfaces: [{ name: "eth0", network: "net", ips: [ip] }] });
     expect(fixture.calls()).toEqual(["ADD first", "ADD second"]);
     expect(fixture.input("ADD", "first")).toEqual({ type: "first", name: "net", cniVersion: "1.0.0" });
     expect(fixture.input("ADD", "second")).toMatchObject({

@@ -36,7 +36,7 @@ describe("parseNetworkList", () => {
     ['{"cniVersion":"1.0.0","name":"../x","plugins":[]}', '"name" is "../x"'],
     ['{"cniVersion":"1.0.0","name":7,"plugins":[]}', '"name" must be a string'],
     ['{"name":"n","type":"bridge"}', '"cniVersion" is missing'],
-    ['{"cniVersion":"0.2.0","name":"n","type":"bridge"}', '"cniVersion" is "0.2.0"; berth speaks 0.3.0'],
+    ['{"cniVersion":"0.5.0","name":"n","type":"bridge"}', '"cniVersion" is "0.5.0"; berth speaks 0.1.0'],
     ['{"cniVersion":"9","name":"n","type":"bridge"}', '"cniVersion" is "9"'],
     ['{"cniVersion":"1.0.0","name":"n"}', 'no "type"'],
     ['{"cniVersion":"1.0.0","name":"n","plugins":{}}', '"plugins" must be an array'],
@@ -57,11 +57,14 @@ describe("parseNetworkList", () => {
       JSON.stringify({
         cniVersion: "1.0.0",
         name: "n",
+        disableCheck: true,
+        disableGC: "true",
         plugins: [{ ...bridge, mtu: 1400, capabilities: { portMappings: true, dns: false } }],
       }),
     );
     const again = parseNetworkList(serialiseNetworkList(list));
     expect(again.plugins).toEqual(list.plugins);
+    expect([again.disableCheck, again.disableGC]).toEqual([true, true]);
     expect(again.plugins[0]?.capabilities).toEqual(["portMappings"]);
     expect(again.plugins[0]?.config.mtu).toBe(1400);
   });

@@ -7,6 +7,7 @@ import { silentLogger } from "../../../src/lib/call.ts";
 import { makeCniDriver } from "../../../src/network/cni.ts";
 import type { NetworkDriver } from "../../../src/network/driver.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
+import type { NetworkConfig } from "../../../src/types/config.ts";
 import type { PodConfig } from "../../../src/types/pod.ts";
 
 export const podId = "a".repeat(64);
@@ -17,7 +18,7 @@ export interface Fixture {
   readonly binDir: string;
   readonly store: Store;
   /** A new driver on the same store, as after a restart of the daemon. */
-  driver(options?: { timeoutMs?: number }): NetworkDriver;
+  driver(options?: Partial<NetworkConfig>): NetworkDriver;
   /** Writes a plugin: `body` is shell, run after the record was written. */
   plugin(name: string, body: string): void;
   configure(file: string, value: unknown): void;
@@ -44,13 +45,17 @@ export function makeFixture(): Fixture {
     confDir,
     binDir,
     store,
-    driver: ({ timeoutMs } = {}) => {
+    driver: (options = {}) => {
       const config = {
         cniConfDir: confDir,
         cniBinDirs: [join(root, "none"), binDir],
         defaultSubnet: "10.213.0.0/24",
+        defaultSubnetV6: "",
+        maxNetworks: 1,
+        pluginTimeoutMs: 60_000,
+        ...options,
       };
-      const made = makeCniDriver({ config, store, log: silentLogger, pluginTimeoutMs: timeoutMs });
+      const made = makeCniDriver({ config, store, log: silentLogger });
       drivers.push(made);
       return made;
     },

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { BerthError } from "../../../src/lib/errors.ts";
-import { addressesOf, excerpt, parsePluginError, parseResult } from "../../../src/network/result.ts";
+import {
+  addressesOf,
+  excerpt,
+  parsePluginError,
+  parseResult,
+  requireAddresses,
+} from "../../../src/network/result.ts";
 
 describe("parseResult", () => {
   test("gives addresses of the pod's interface in the plugin's order", () => {
@@ -23,11 +29,24 @@ describe("parseResult", () => {
     expect(parseResult(current, "0.3.1").ips).toEqual([{ version: "6", address: "fd00::2/64" }]);
   });
 
+  test("reads the first shape of a result: one address of each family", () => {
+    const text = JSON.stringify({
+      cniVersion: "0.2.0",
+      ip4: { ip: "10.0.0.2/24", gateway: "10.0.0.1", routes: [{ dst: "0.0.0.0/0" }] },
+      ip6: { ip: "fd00::2/64" },
+    });
+    const result = parseResult(text, "0.2.0");
+    expect(addressesOf(result, "eth0")).toEqual(["10.0.0.2", "fd00::2"]);
+    expect(result.routes).toEqual([{ dst: "0.0.0.0/0" }]);
+  });
+
   const refused: [string, string][] = [
     ["", "printed no result"],
     ["hello\u0007", "not JSON: hello"],
     ["[1]", "not a JSON object"],
-    ['{"cniVersion":"0.1.0"}', '"cniVersion" "0.1.0"'],
+    ['{"cniVersion":"0.5.0"}', '"cniVersion" "0.5.0"'],
+    ['{"cniVersion":"0.2.0","ip4":7}', '"ip4" or "ip6"'],
+    ['{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2"}}', 'the address "10.0.0.2"'],
     ['{"ips":7}', '"ips" of its result is not a list'],
     ['{"ips":[7]}', "not a list of objects"],
     ['{"ips":[{}]}', "has the address undefined"],
@@ -46,9 +65,11 @@ describe("parseResult", () => {
   });
 
   test("a result without an address of the interface is an error", () => {
-    expect(() => addressesOf(parseResult("{}", "1.0.0"), "eth0")).toThrow('no address for interface "eth0"');
+    expect(() => requireAddresses(parseResult("{}", "1.0.0"), "eth0")).toThrow(
+      'no address for interface "eth0"',
+    );
     const other = '{"interfaces":[{"name":"x"}],"ips":[{"address":"10.0.0.2/24","interface":0}]}';
-    expect(() => addressesOf(parseResult(other, "1.0.0"), "eth0")).toThrow("no address");
+    expect(() => requireAddresses(parseResult(other, "1.0.0"), "eth0")).toThrow("no address");
   });
 });
 

@@ -131,3 +131,21 @@ test("orphans of this daemon go, and nothing else", async () => {
   expect(removed).not.toContain(paths.podState(podId));
   expect(world.kernel.namespaces.has(paths.netns(podId))).toBe(true);
 });
+
+test("networks are audited after recovery: what a plugin complains of is shown with the pod", async () => {
+  const world = makeWorld();
+  const { podId } = await withContainer(world);
+  world.network.problem = "route is gone";
+  await recover(world, restarted(world));
+  await vi.waitFor(() =>
+    expect(podSandboxStatus(world.deps, podId).network).toMatchObject({
+      ips: ["10.88.0.2"],
+      problem: "route is gone",
+    }),
+  );
+  expect(world.network.calls.slice(-2)).toEqual(["collectGarbage", "check"]);
+  expect(stateOfPod(podSandboxStatus(world.deps, podId))).toBe("READY");
+  world.network.problem = "";
+  await recover(world, restarted(world));
+  await vi.waitFor(() => expect(podSandboxStatus(world.deps, podId).network.problem).toBeUndefined());
+});
