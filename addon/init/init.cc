@@ -43,6 +43,9 @@ Result RunStep(InitContext& context, const PlanStep& step) {
     case Op::kExecAttribute: return ExecAttribute(context, step);
     case Op::kReady: return Ready(context, step);
     case Op::kExec: return Exec(context, step);
+    case Op::kPause: return Pause(context, step);
+    case Op::kJoinPath: return JoinPath(context, step);
+    case Op::kHostRoot: return HostRoot(context, step);
     default: return Result::failure("plan", EINVAL);
   }
 }

@@ -48,8 +48,10 @@ Result ReadonlyPath(InitContext& context, const PlanStep& step);
 Result RootReadonly(InitContext& context, const PlanStep& step);
 Result PivotRoot(InitContext& context, const PlanStep& step);
 Result Console(InitContext& context, const PlanStep& step);
+Result HostRoot(InitContext& context, const PlanStep& step);
 
 Result Join(InitContext& context, const PlanStep& step);
+Result JoinPath(InitContext& context, const PlanStep& step);
 Result OomScore(InitContext& context, const PlanStep& step);
 Result Rlimit(InitContext& context, const PlanStep& step);
 Result SessionKeyring(InitContext& context, const PlanStep& step);
@@ -63,6 +65,7 @@ Result Seccomp(InitContext& context, const PlanStep& step);
 Result Umask(InitContext& context, const PlanStep& step);
 Result Chdir(InitContext& context, const PlanStep& step);
 Result ExecAttribute(InitContext& context, const PlanStep& step);
+Result Pause(InitContext& context, const PlanStep& step);
 Result Ready(InitContext& context, const PlanStep& step);
 Result Exec(InitContext& context, const PlanStep& step);
 

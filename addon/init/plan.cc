@@ -46,7 +46,7 @@ Result Plan::Parse(const uint8_t* data, size_t size, Plan* plan) {
   size_t blob_size = size - header.blob_offset;
   for (uint16_t i = 0; i < header.step_count; i++) {
     const PlanStep& step = plan->step(i);
-    if (step.op < 1 || step.op > static_cast<uint16_t>(Op::kExec) || step.slot >= kPlanSlots) return Bad();
+    if (step.op < 1 || step.op > static_cast<uint16_t>(Op::kLast) || step.slot >= kPlanSlots) return Bad();
     for (const PlanString& string : step.s) {
       if (string.length == 0) continue;
       if (string.offset >= blob_size || string.length >= blob_size - string.offset) return Bad();

@@ -49,6 +49,10 @@ enum class Op : uint16_t {
   kExecAttribute = 34,
   kReady = 35,
   kExec = 36,
+  kPause = 37,
+  kJoinPath = 38,
+  kHostRoot = 39,
+  kLast = kHostRoot,
 };
 
 enum class PidNamespace : uint32_t { kOwn = 0, kPod = 1, kContainer = 2 };

@@ -182,6 +182,11 @@ Result OverlayRoot(InitContext& context, const PlanStep& step) {
   return Result::success();
 }
 
+Result HostRoot(InitContext& context, const PlanStep&) {
+  context.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return context.root >= 0 ? Result::success() : Result::last("open", "/");
+}
+
 Result Mount(InitContext& context, const PlanStep& step) {
   const Plan& plan = *context.plan;
   const char* fstype = plan.text(step, 0);

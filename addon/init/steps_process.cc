@@ -27,6 +27,13 @@ Result Join(InitContext& context, const PlanStep& step) {
   return Result::success();
 }
 
+Result JoinPath(InitContext& context, const PlanStep& step) {
+  const char* path = context.plan->text(step, 0);
+  Fd space(open(path, O_RDONLY | O_CLOEXEC));
+  if (!space.valid()) return Result::last("open", path);
+  return setns(space.get(), static_cast<int>(step.a)) == 0 ? Result::success() : Result::last("setns", path);
+}
+
 Result OomScore(InitContext&, const PlanStep& step) {
   constexpr const char* kPath = "/proc/self/oom_score_adj";
   Fd file(open(kPath, O_WRONLY | O_CLOEXEC));
@@ -194,7 +201,8 @@ Result Exec(InitContext& context, const PlanStep& step) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   // The monitor ignores it, and what is ignored stays so through clone3 and execve.
   signal(SIGPIPE, SIG_DFL);
-  const char* name = context.argv[0];
+  // A hook's first argument need not be its path.
+  const char* name = plan.length(step, 3) > 0 ? plan.text(step, 3) : context.argv[0];
   if (*name == '\0') return Result::failure("execve", ENOENT, name);
   if (strchr(name, '/') == nullptr) return SearchAndExec(context, name, plan.text(step, 2));
   execve(name, const_cast<char**>(context.argv), const_cast<char**>(context.envp));

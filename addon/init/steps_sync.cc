@@ -90,21 +90,34 @@ Result Console(InitContext& context, const PlanStep& step) {
   return Result::success();
 }
 
-Result Ready(InitContext& context, const PlanStep&) {
-  // Set only now: a change of user ids clears it.
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Result::last("prctl pdeathsig");
+namespace {
+
+/// Tells the monitor where the process is and waits for its "go".
+Result TellAndWait(const InitContext& context, InitMessageKind kind, const char* waiting) {
   InitMessage message;
   memset(&message, 0, sizeof message);
-  message.kind = InitMessageKind::kReady;
-  if (send(context.sync, &message, sizeof message, MSG_NOSIGNAL) < 0) return Result::last("send", "ready");
+  message.kind = kind;
+  if (send(context.sync, &message, sizeof message, MSG_NOSIGNAL) < 0) return Result::last("send", waiting);
   ssize_t size;
   do {
     size = recv(context.sync, &message, sizeof message, 0);
   } while (size < 0 && errno == EINTR);
   // The monitor is gone or has discarded the container.
   if (size != sizeof message || message.kind != InitMessageKind::kGo)
-    return Result::failure("wait for start", ECANCELED);
+    return Result::failure(waiting, ECANCELED);
   return Result::success();
+}
+
+}  // namespace
+
+Result Pause(InitContext& context, const PlanStep&) {
+  return TellAndWait(context, InitMessageKind::kPaused, "wait for hooks");
+}
+
+Result Ready(InitContext& context, const PlanStep&) {
+  // Set only now: a change of user ids clears it.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Result::last("prctl pdeathsig");
+  return TellAndWait(context, InitMessageKind::kReady, "wait for start");
 }
 
 }  // namespace berth

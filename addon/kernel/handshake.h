@@ -3,6 +3,8 @@
 //   process                          monitor
 //   (steps …)
 //   console + descriptor  ------->   keeps the pty master            only with a tty
+//   paused                ------->   "prepared so far"              only plans with such a step
+//                         <-------   go                              once the daemon's hooks have run
 //   ready                 ------->   "prepared" to the daemon        only containers
 //                         <-------   go                              at StartContainer
 //   execve closes the socket ---->   end of file: it runs
@@ -14,7 +16,7 @@
 
 namespace berth {
 
-enum class InitMessageKind : uint32_t { kConsole = 1, kReady = 2, kGo = 3, kFailed = 4 };
+enum class InitMessageKind : uint32_t { kConsole = 1, kReady = 2, kGo = 3, kFailed = 4, kPaused = 5 };
 
 /// Step index of a failure outside of any plan step.
 constexpr uint32_t kNoStep = 0xffff;

@@ -13,8 +13,11 @@ namespace berth {
 
 namespace {
 
-/// Start time and state letter (fields 22 and 3) of /proc/<pid>/stat; 0 when there is no such process.
-uint64_t ReadStat(pid_t pid, char* state) {
+constexpr int kParentField = 4;
+constexpr int kStartTimeField = 22;
+
+/// A number and the state letter (field 3) of /proc/<pid>/stat; 0 when there is no such process.
+uint64_t ReadStat(pid_t pid, char* state, int wanted = kStartTimeField) {
   char path[32];
   snprintf(path, sizeof path, "/proc/%d/stat", pid);
   Fd file(open(path, O_RDONLY | O_CLOEXEC));
@@ -27,7 +30,7 @@ uint64_t ReadStat(pid_t pid, char* state) {
   char* cursor = strrchr(text, ')');
   if (cursor == nullptr || cursor[1] != ' ') return 0;
   *state = cursor[2];
-  for (int field = 2; field < 22; field++) {
+  for (int field = 2; field < wanted; field++) {
     cursor = strchr(cursor + 1, ' ');
     if (cursor == nullptr) return 0;
   }
@@ -45,6 +48,11 @@ uint64_t LiveStartTime(pid_t pid) {
   char state = '\0';
   uint64_t start_time = ReadStat(pid, &state);
   return state == 'Z' || state == 'X' ? 0 : start_time;
+}
+
+pid_t ParentOf(pid_t pid) {
+  char state;
+  return static_cast<pid_t>(ReadStat(pid, &state, kParentField));
 }
 
 Result SignalProcess(pid_t pid, uint64_t start_time, int signal, bool* sent) {

@@ -16,20 +16,44 @@ namespace {
 constexpr uint64_t kDrainMs = 2000;
 }  // namespace
 
-Result Container::Prepare(const std::string& log_path, const Plan& plan, int target_pidfd, Connection* asker,
-                          uint32_t request_id) {
+Result Container::Prepare(const std::string& log_path, const Plan& plan, int target_pidfd,
+                          const LaunchRequest* launch, Connection* asker, uint32_t request_id) {
   Result result = log_.Open(log_path);
   if (!result.ok()) return result;
   Fd cgroup(open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.valid()) return Result::last("open cgroup", cgroup_path_.c_str());
   preparing_ = {asker, request_id};
   bool tty = (flags_ & kFlagTty) != 0, with_stdin = (flags_ & kFlagStdin) != 0;
-  return Spawn({&plan, cgroup.get(), target_pidfd, tty, with_stdin});
+  by_runtime_ = launch != nullptr;
+  return Spawn({&plan, cgroup.get(), target_pidfd, tty, with_stdin, launch});
 }
+
+void Container::OnPaused() { AnswerPrepare(); }
+
+void Container::Proceed(Connection* asker, uint32_t request_id) {
+  if (state_ != ContainerState::kPreparing || preparing_.connection != nullptr || forgotten_ || by_runtime_) {
+    return asker->SendFailed(request_id, kNoStep, Result::failure("proceed", EINVAL, id_.c_str()));
+  }
+  preparing_ = {asker, request_id};
+  SendGo();
+}
+
+void Container::OnLaunched() {
+  // What the runtime said is no output of the container, which has not been started.
+  (void)ReadWhatIsThere();
+  if (forgotten_) return KillAll();
+  OnReady();
+}
+
+void Container::OnDeadline() { KillAll(); }
 
 void Container::OnReady() {
   if (state_ != ContainerState::kPreparing) return;
   state_ = ContainerState::kPrepared;
+  AnswerPrepare();
+}
+
+void Container::AnswerPrepare() {
   if (preparing_.connection == nullptr) return;
   FrameWriter done(FrameType::kDone, preparing_.id);
   done.U32(static_cast<uint32_t>(pid())).U64(start_time());
@@ -37,13 +61,28 @@ void Container::OnReady() {
   preparing_ = {};
 }
 
-void Container::Start(Connection* asker, uint32_t request_id) {
-  if (state_ != ContainerState::kPrepared || go_sent_ || forgotten_) {
+void Container::Start(const CommandRequest* command, Connection* asker, uint32_t request_id) {
+  bool fitting = by_runtime_ == (command != nullptr);
+  if (state_ != ContainerState::kPrepared || go_sent_ || forgotten_ || !fitting) {
     return asker->SendFailed(request_id, kNoStep, Result::failure("start", EINVAL, id_.c_str()));
   }
   go_sent_ = true;
   starting_ = {asker, request_id};
-  SendGo();
+  if (command == nullptr) return SendGo();
+  start_runs_ = true;
+  Result result = monitor_.StartCommand(std::make_unique<Command>(monitor_, this), *command);
+  if (!result.ok()) StartEnded(kNoStep, result);
+}
+
+void Container::StartEnded(uint32_t step_index, const Result& result) {
+  start_runs_ = false;
+  if (result.ok()) {
+    OnRunning();
+  } else {
+    OnFailed(step_index, result);
+    KillAll();
+  }
+  if (reaped() && !outputs_open()) Finish();
 }
 
 void Container::OnRunning() {
@@ -72,9 +111,11 @@ void Container::Forget(Connection* asker, uint32_t request_id) {
 }
 
 void Container::KillAll() {
-  // Before "go" there is one process only. And a cgroup that was once killed kills whatever is cloned into
-  // it from outside later (seen on kernel 6.18): a second prepare in it must stay possible.
-  if (go_sent_ && !failed_) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  // Before "go" there is one process only, unless a runtime makes it. And a cgroup that was once killed kills
+  // whatever is cloned into it from outside later (seen on kernel 6.18): a second prepare in it must stay
+  // possible.
+  if (by_runtime_ || (go_sent_ && !failed_)) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  KillRuntime();
   Kill();
 }
 
@@ -132,7 +173,8 @@ void Container::ConnectionLost(Connection* connection) {
 
 void Container::OnReaped() {
   // Whatever the first process left behind ends with it, and with that its outputs end.
-  if (state_ == ContainerState::kRunning || go_sent_) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  bool may_have_children = by_runtime_ || state_ == ContainerState::kRunning || go_sent_;
+  if (may_have_children) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
   drain_deadline_ms_ = MonotonicMs() + kDrainMs;
   DrainOutputs();
   if (!outputs_open()) Finish();
@@ -156,7 +198,8 @@ bool Container::WasOomKilled() const {
 }
 
 void Container::Finish() {
-  if (finished_) return;
+  // An end that overtook the answer of the runtime's "start" waits for it.
+  if (finished_ || start_runs_) return;
   finished_ = true;
   drain_deadline_ms_ = 0;
   log_.Close();

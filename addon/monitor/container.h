@@ -7,6 +7,7 @@
 
 #include "log_pump.h"
 #include "process.h"
+#include "command.h"
 
 namespace berth {
 
@@ -18,9 +19,15 @@ class Container : public Process {
       : Process(monitor), id_(std::move(id)), cgroup_path_(std::move(cgroup_path)), flags_(flags) {}
 
   /// Opens the log and clones the process; the answer to `request_id` comes when the plan is at "ready".
-  Result Prepare(const std::string& log_path, const Plan& plan, int target_pidfd, Connection* asker,
-                 uint32_t request_id);
-  void Start(Connection* asker, uint32_t request_id);
+  /// With `launch` the plan executes a foreign runtime, and the answer comes when that has made the process.
+  Result Prepare(const std::string& log_path, const Plan& plan, int target_pidfd, const LaunchRequest* launch,
+                 Connection* asker, uint32_t request_id);
+  /// Lets a prepared process go on that waits for hooks; the answer comes when its plan is at "ready".
+  void Proceed(Connection* asker, uint32_t request_id);
+  /// `command`: what has the runtime start it, for a process that a runtime made.
+  void Start(const CommandRequest* command, Connection* asker, uint32_t request_id);
+  /// The runtime's command to start it has ended; `result` tells how.
+  void StartEnded(uint32_t step_index, const Result& result);
   /// Kills what runs; the answer comes when it is gone.
   void Forget(Connection* asker, uint32_t request_id);
   void Attach(Connection* connection, bool with_stdin);
@@ -47,6 +54,9 @@ class Container : public Process {
 
  protected:
   void OnReady() override;
+  void OnPaused() override;
+  void OnLaunched() override;
+  void OnDeadline() override;
   void OnRunning() override;
   void OnFailed(uint32_t step_index, const Result& result) override;
   void OnOutput(bool is_stderr, std::string_view data) override;
@@ -60,6 +70,7 @@ class Container : public Process {
     uint32_t id = 0;
   };
 
+  void AnswerPrepare();
   void Finish();
   void AnswerForget();
   bool WasOomKilled() const;
@@ -68,6 +79,7 @@ class Container : public Process {
   uint8_t flags_;
   LogPump log_;
   ContainerState state_ = ContainerState::kPreparing;
+  bool by_runtime_ = false, start_runs_ = false;
   bool go_sent_ = false, failed_ = false, forgotten_ = false, finished_ = false;
   uint64_t started_at_ = 0;
   uint64_t drain_deadline_ms_ = 0;

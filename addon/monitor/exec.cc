@@ -23,25 +23,31 @@ Result ExecProcess::MakeCgroup(Container& container) {
     used.erase(free);
     return Result::success();
   }
-  cgroup_path_ = container.cgroup_path() + "/x-" + std::to_string(monitor_.NextExecNumber());
+  return MakeCgroupAt(container.cgroup_path() + "/x-" + std::to_string(monitor_.NextExecNumber()));
+}
+
+Result ExecProcess::MakeCgroupAt(const std::string& path) {
+  cgroup_path_ = path;
   if (mkdir(cgroup_path_.c_str(), 0755) != 0) return Result::last("mkdir cgroup", cgroup_path_.c_str());
   return Result::success();
 }
 
-Result ExecProcess::Begin(Container& container, const Plan& plan, uint8_t flags) {
-  Result result = MakeCgroup(container);
+Result ExecProcess::Begin(Container& container, const Plan& plan, uint8_t flags, const LaunchRequest* launch,
+                          const std::string& launch_cgroup) {
+  by_runtime_ = launch != nullptr;
+  Result result = by_runtime_ ? MakeCgroupAt(launch_cgroup) : MakeCgroup(container);
   if (!result.ok()) return result;
   bool tty = (flags & kFlagTty) != 0, with_stdin = (flags & kFlagStdin) != 0;
   Fd cgroup(open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.valid()) {
     result = Result::last("open cgroup", cgroup_path_.c_str());
   } else {
-    result = Spawn({&plan, cgroup.get(), container.pidfd(), tty, with_stdin});
+    result = Spawn({&plan, cgroup.get(), by_runtime_ ? -1 : container.pidfd(), tty, with_stdin, launch});
   }
   if (result.ok()) {
     connection_->BecomeStream(this, with_stdin);
   } else {
-    container.exec_cgroups().push_back(cgroup_path_);
+    FreeCgroup(&container);
   }
   return result;
 }
@@ -51,6 +57,14 @@ void ExecProcess::OnRunning() {
   FrameWriter started(FrameType::kStreamStarted, 0);
   started.U32(static_cast<uint32_t>(pid())).U64(start_time());
   connection_->Send(started);
+}
+
+void ExecProcess::OnLaunched() {
+  OnRunning();
+  // Its client left while the runtime was at work.
+  if (!abandoned_) return;
+  WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  Kill();
 }
 
 void ExecProcess::OnFailed(uint32_t step_index, const Result& result) {
@@ -67,6 +81,7 @@ void ExecProcess::OnOutput(bool is_stderr, std::string_view data) {
 void ExecProcess::Abandon() {
   if (abandoned_) return;
   abandoned_ = true;
+  KillRuntime();
   WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
   Kill();
 }
@@ -108,17 +123,20 @@ void ExecProcess::Tick() {
   Finish();
 }
 
-void ExecProcess::Finish() {
-  Container* container = monitor_.Find(container_id_);
+void ExecProcess::FreeCgroup(Container* container) {
   // One is kept for the next exec, and those in which something was left behind until it has ended. Where
   // rmdir fails, the removal of the container's cgroup takes it along.
   // One that was killed is never used again: the kernel would kill what is cloned into it (see KillAll).
-  bool keep = !abandoned_ && container != nullptr;
+  bool keep = !abandoned_ && !by_runtime_ && container != nullptr;
   if (keep && (container->exec_cgroups().empty() || CgroupPopulated(cgroup_path_))) {
     container->exec_cgroups().push_back(cgroup_path_);
   } else {
     (void)!rmdir(cgroup_path_.c_str());
   }
+}
+
+void ExecProcess::Finish() {
+  FreeCgroup(monitor_.Find(container_id_));
   if (connection_ != nullptr) {
     Connection* connection = connection_;
     connection_ = nullptr;

@@ -15,7 +15,9 @@ class ExecProcess : public Process {
       : Process(monitor), container_id_(std::move(container_id)), connection_(connection) {}
   ~ExecProcess() override;
 
-  Result Begin(Container& container, const Plan& plan, uint8_t flags);
+  /// With `launch` the plan executes a foreign runtime, and `launch_cgroup` is what that puts the process in.
+  Result Begin(Container& container, const Plan& plan, uint8_t flags, const LaunchRequest* launch,
+               const std::string& launch_cgroup);
 
   /// While the processes of an abandoned exec are dying.
   void Tick();
@@ -30,6 +32,7 @@ class ExecProcess : public Process {
  protected:
   void OnReady() override { SendGo(); }
   void OnRunning() override;
+  void OnLaunched() override;
   void OnFailed(uint32_t step_index, const Result& result) override;
   void OnOutput(bool is_stderr, std::string_view data) override;
   void OnOutputEnd() override {}
@@ -38,12 +41,15 @@ class ExecProcess : public Process {
 
  private:
   Result MakeCgroup(Container& container);
+  Result MakeCgroupAt(const std::string& path);
+  void FreeCgroup(Container* container);
   void Abandon();
   void Finish();
 
   std::string container_id_;
   Connection* connection_;
   std::string cgroup_path_;
+  bool by_runtime_ = false;
   bool abandoned_ = false, failed_ = false, waiting_for_end_ = false;
   int patience_ms_ = 1;
   uint64_t next_look_ms_ = 0;

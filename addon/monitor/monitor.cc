@@ -88,17 +88,60 @@ int Monitor::NextTimeout() const {
   for (const auto& container : containers_) {
     if (container->draining()) soonest = std::min(soonest, 10);
   }
+  uint64_t now = MonotonicMs();
+  for (const Process* process : Processes()) {
+    uint64_t deadline = process->deadline_ms();
+    if (deadline == 0) continue;
+    int wait = deadline <= now ? 0 : static_cast<int>(std::min<uint64_t>(deadline - now, kNone - 1));
+    soonest = std::min(soonest, wait);
+  }
   return soonest == kNone ? -1 : soonest;
 }
 
 void Monitor::TickAll() {
-  // Both may leave their list while they are ticked.
+  // All of them may leave their lists while they are ticked.
+  uint64_t now = MonotonicMs();
+  for (Process* process : Processes()) {
+    if (process->deadline_ms() != 0) process->CheckDeadline(now);
+  }
   for (size_t i = execs_.size(); i-- > 0;) {
     if (i < execs_.size() && execs_[i]->waiting_for_end()) execs_[i]->Tick();
   }
   for (size_t i = containers_.size(); i-- > 0;) {
     if (i < containers_.size() && containers_[i]->draining()) containers_[i]->Tick(MonotonicMs());
   }
+}
+
+std::vector<Process*> Monitor::Processes() const {
+  std::vector<Process*> all;
+  for (const auto& container : containers_) all.push_back(container.get());
+  for (const auto& exec : execs_) all.push_back(exec.get());
+  for (const auto& run : commands_) all.push_back(run.get());
+  return all;
+}
+
+bool Monitor::RuntimeAtWork() const {
+  for (const Process* process : Processes()) {
+    if (process->launching()) return true;
+  }
+  return false;
+}
+
+Result Monitor::StartCommand(std::unique_ptr<Command> command, const CommandRequest& request) {
+  Command* started = command.get();
+  commands_.push_back(std::move(command));
+  Result result = started->Begin(request);
+  if (!result.ok()) Erase(started);
+  return result;
+}
+
+bool Monitor::TakeStray(pid_t pid, int* wait_status) {
+  auto is_it = [pid](const Stray& stray) { return stray.pid == pid; };
+  auto at = std::find_if(strays_.begin(), strays_.end(), is_it);
+  if (at == strays_.end()) return false;
+  *wait_status = at->wait_status;
+  strays_.erase(at);
+  return true;
 }
 
 void Monitor::Accept() {
@@ -129,13 +172,25 @@ void Monitor::ReapChildren() {
       continue;
     }
     auto exec = std::find_if(execs_.begin(), execs_.end(), is_it);
-    if (exec != execs_.end()) (*exec)->Reaped(status);
-    // Anything else is an orphan of a pod without a PID namespace of its own: reaped, and that is all.
+    if (exec != execs_.end()) {
+      (*exec)->Reaped(status);
+      continue;
+    }
+    auto run = std::find_if(commands_.begin(), commands_.end(), is_it);
+    if (run != commands_.end()) {
+      (*run)->Reaped(status);
+      continue;
+    }
+    // Anything else is an orphan of a pod without a PID namespace of its own: reaped, and that is all. Unless
+    // a runtime is about to tell that it is the process that was asked for.
+    if (RuntimeAtWork()) strays_.push_back({pid, status});
   }
+  if (!strays_.empty() && !RuntimeAtWork()) strays_.clear();
 }
 
 void Monitor::Drop(Connection* connection) {
   for (const auto& container : containers_) container->DropAsker(connection);
+  for (const auto& run : commands_) run->DropAsker(connection);
   auto is_it = [connection](const auto& held) { return held.get() == connection; };
   auto at = std::find_if(connections_.begin(), connections_.end(), is_it);
   if (at == connections_.end()) return;
@@ -154,6 +209,7 @@ void Monitor::Erase(Process* process) {
   };
   move_out(containers_);
   move_out(execs_);
+  move_out(commands_);
 }
 
 Container* Monitor::Find(const std::string& id) {

@@ -10,6 +10,7 @@
 #include "container.h"
 #include "exec.h"
 #include "loop.h"
+#include "command.h"
 
 namespace berth {
 
@@ -43,6 +44,11 @@ class Monitor {
   Result EnterPidNamespace(const Plan& plan, int target_pidfd);
   Result LeavePidNamespace();
 
+  /// Takes the program over until it has ended.
+  Result StartCommand(std::unique_ptr<Command> command, const CommandRequest& request);
+  /// How a child ended that was reaped before anybody knew it; only while a runtime is at work.
+  bool TakeStray(pid_t pid, int* wait_status);
+
   Container* Find(const std::string& id);
   void Handle(Connection& connection, const Frame& frame);
   void AnnounceExit(const Container& container);
@@ -56,11 +62,15 @@ class Monitor {
   void HandlePrepare(Connection& connection, const Frame& frame);
   void HandleExec(Connection& connection, const Frame& frame);
   void HandleAttach(Connection& connection, const Frame& frame);
+  void HandleRun(Connection& connection, const Frame& frame);
+  void HandleStart(Container& container, Connection& connection, const Frame& frame, FieldReader& fields);
   void HandleShutdown(Connection& connection, const Frame& frame);
   void HandleOnContainer(Connection& connection, const Frame& frame);
   void Welcome(Connection& connection, const Frame& frame);
   void TickAll();
   int NextTimeout() const;
+  std::vector<Process*> Processes() const;
+  bool RuntimeAtWork() const;
 
   std::string state_dir_, socket_path_;
   PodResources pod_;
@@ -70,7 +80,13 @@ class Monitor {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Container>> containers_;
   std::vector<std::unique_ptr<ExecProcess>> execs_;
+  std::vector<std::unique_ptr<Command>> commands_;
   std::vector<std::unique_ptr<Process>> erased_;
+  struct Stray {
+    pid_t pid;
+    int wait_status;
+  };
+  std::vector<Stray> strays_;
   uint64_t exec_number_ = 0;
   bool shutting_down_ = false;
 };

@@ -76,8 +76,15 @@ Result Process::MakeStdio(const SpawnRequest& request, ChildEnds* child) {
   child->sync.reset(pair[1]);
   if (fcntl(sync_.get(), F_SETFL, O_NONBLOCK) != 0) return Result::last("fcntl");
   for (int fd = 0; fd <= 2; fd++) {
+    if (fd == 0 && request.stdin_fd >= 0) {
+      child->stdio[fd].reset(fcntl(request.stdin_fd, F_DUPFD_CLOEXEC, 3));
+      if (!child->stdio[fd].valid()) return Result::last("dup stdin");
+      continue;
+    }
     bool piped = !request.tty && (fd != 0 || request.with_stdin);
-    if (!piped) {
+    // The last words of a runtime, whose process has a terminal instead.
+    bool complains = request.launch != nullptr && fd == 2;
+    if (!piped && !complains) {
       child->stdio[fd].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
       if (!child->stdio[fd].valid()) return Result::last("open", "/dev/null");
       continue;
@@ -94,13 +101,14 @@ Result Process::MakeStdio(const SpawnRequest& request, ChildEnds* child) {
 Result Process::Spawn(const SpawnRequest& request) {
   ChildEnds child;
   Result result = MakeStdio(request, &child);
+  if (result.ok() && request.launch != nullptr) result = BeginLaunch(request);
   if (!result.ok()) return result;
   // Made here, because nothing is allocated between clone3 and execve.
   std::vector<const char*> argv(request.plan->exec_arguments(false) + 1);
   std::vector<const char*> envp(request.plan->exec_arguments(true) + 1);
   CloneRequest clone;
   clone.flags = request.plan->header().clone_flags & ~static_cast<uint64_t>(CLONE_NEWCGROUP);
-  clone.cgroup_fd = request.cgroup_fd;
+  clone.cgroup_fd = launch_ != nullptr ? launch_->cgroup_fd() : request.cgroup_fd;
   result = monitor_.EnterPidNamespace(*request.plan, request.target_pidfd);
   if (!result.ok()) return result;
   CloneOutcome outcome;
@@ -145,8 +153,10 @@ void Process::Adopt(const SpawnRequest& request, ChildEnds&) {
   for (int index = 0; index < 2; index++) {
     if (!output_fds_[index].valid()) continue;
     outputs_[index] = std::make_unique<OutputWatch>(*this, index);
-    monitor_.loop().Add(output_fds_[index].get(), EPOLLIN, outputs_[index].get());
+    if (launch_ == nullptr) monitor_.loop().Add(output_fds_[index].get(), EPOLLIN, outputs_[index].get());
   }
+  // What the runtime says is not yet output of the process.
+  paused_ = launch_ != nullptr;
 }
 
 void Process::TakeSync() {
@@ -167,7 +177,7 @@ void Process::TakeSync() {
       monitor_.loop().Remove(sync_.get());
       monitor_.loop().Bury(std::move(sync_watch_));
       sync_.reset();
-      if (!reaped_) OnRunning();
+      if (!reaped_ && launch_ == nullptr) OnRunning();
       return;
     }
     cmsghdr* part = CMSG_FIRSTHDR(&header);
@@ -179,8 +189,11 @@ void Process::TakeSync() {
       if (awaiting_terminal_ && !reaped_) TakeTerminal(std::move(master));
     } else if (message.kind == InitMessageKind::kReady) {
       OnReady();
+    } else if (message.kind == InitMessageKind::kPaused) {
+      OnPaused();
     } else if (message.kind == InitMessageKind::kFailed) {
       message.step[sizeof message.step - 1] = message.path[sizeof message.path - 1] = '\0';
+      launch_failed_ = launch_ != nullptr;
       // Copied: the message's step is not a literal, and the failure is sent on at once.
       OnFailed(message.step_index, Result::failure(message.step, message.error, message.path));
       monitor_.loop().Remove(sync_.get());
@@ -207,7 +220,7 @@ void Process::TakeTerminal(Fd master) {
   output_fds_[0].reset(fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3));
   if (with_stdin_) stdin_.reset(fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 3));
   outputs_[0] = std::make_unique<OutputWatch>(*this, 0);
-  monitor_.loop().Add(output_fds_[0].get(), EPOLLIN, outputs_[0].get());
+  if (!paused_) monitor_.loop().Add(output_fds_[0].get(), EPOLLIN, outputs_[0].get());
   awaiting_terminal_ = false;
   if (early_rows_ != 0 || early_columns_ != 0) Resize(early_rows_, early_columns_);
   if (stdin_.valid()) FlushStdin();
@@ -215,7 +228,6 @@ void Process::TakeTerminal(Fd master) {
 
 void Process::Reaped(int wait_status) {
   FinishHandshake();
-  reaped_ = true;
   exit_.finished_at = NowMicros();
   if (WIFSIGNALED(wait_status)) {
     exit_.signal = static_cast<uint8_t>(WTERMSIG(wait_status));
@@ -223,8 +235,27 @@ void Process::Reaped(int wait_status) {
   } else {
     exit_.code = static_cast<uint8_t>(WEXITSTATUS(wait_status));
   }
+  // The runtime has ended, and what it started goes on.
+  if (launch_ != nullptr && !RuntimeEnded()) return;
+  reaped_ = true;
   CloseStdin();
   OnReaped();
+}
+
+void Process::SetDeadline(uint32_t limit_ms) {
+  deadline_ms_ = limit_ms == 0 ? 0 : MonotonicMs() + limit_ms;
+}
+
+void Process::CheckDeadline(uint64_t now_ms) {
+  if (deadline_ms_ == 0 || now_ms < deadline_ms_) return;
+  deadline_ms_ = 0;
+  timed_out_ = true;
+  OnDeadline();
+}
+
+void Process::OnDeadline() {
+  KillRuntime();
+  Kill();
 }
 
 void Process::Kill() {

@@ -14,6 +14,7 @@
 #include "../kernel/handshake.h"
 #include "../kernel/result.h"
 #include "connection.h"
+#include "launch.h"
 #include "loop.h"
 
 namespace berth {
@@ -27,12 +28,18 @@ struct ExitStatus {
   bool oom = false;
 };
 
+/// How a foreign runtime ended that should have ended with 0: "exit 1: its last words", cut to what fits.
+Result RuntimeFailure(const ExitStatus& exit, std::string_view last_words);
+Result RuntimeTooSlow();
+
 struct SpawnRequest {
   const Plan* plan;
   int cgroup_fd;
   int target_pidfd;  // whose namespaces are joined, -1: none
   bool tty;
   bool with_stdin;
+  const LaunchRequest* launch = nullptr;  // the plan executes a runtime that starts the process
+  int stdin_fd = -1;                      // becomes the standard input
 };
 
 class Process {
@@ -53,6 +60,13 @@ class Process {
   /// waitpid told of its end.
   void Reaped(int wait_status);
   void Kill();
+  /// While a foreign runtime is starting it; pid() is then the runtime's.
+  bool launching() const { return launch_ != nullptr; }
+  /// The runtime sent its terminal.
+  void TakeLaunchedTerminal();
+  /// When something must have happened, in milliseconds of the monotonic clock; 0: no such time.
+  uint64_t deadline_ms() const { return deadline_ms_; }
+  void CheckDeadline(uint64_t now_ms);
 
   void WriteStdin(std::string_view data, Connection* from);
   /// The client will send no more input.
@@ -66,6 +80,10 @@ class Process {
 
  protected:
   virtual void OnReady() = 0;
+  /// At a step that waits for hooks of the daemon.
+  virtual void OnPaused() {}
+  /// The runtime has started it.
+  virtual void OnLaunched() {}
   /// execve happened: the handshake's socket closed by itself.
   virtual void OnRunning() = 0;
   virtual void OnFailed(uint32_t step_index, const Result& result) = 0;
@@ -86,6 +104,13 @@ class Process {
   void CloseOutputs();
   void set_exit(const ExitStatus& status) { exit_ = status; }
   void SendGo();
+  /// Time for what is under way, 0: no limit. At its end everything is killed.
+  void SetDeadline(uint32_t limit_ms);
+  virtual void OnDeadline();
+  void KillRuntime();
+  bool timed_out() const { return timed_out_; }
+  /// What waits in the output pipes now, at most what they hold.
+  std::string ReadWhatIsThere();
   /// Takes what the handshake still holds, before the exit is believed.
   void FinishHandshake();
 
@@ -108,6 +133,11 @@ class Process {
   void PauseOutputs();
   void EndOutput(int index);
   void FlushStdin();
+  Result BeginLaunch(const SpawnRequest& request);
+  void EndLaunch();
+  /// True when no process came of it: the runtime's end is then that of the process.
+  bool RuntimeEnded();
+  Result Adopt(pid_t pid, int* early_status, bool* ended);
 
   pid_t pid_ = -1;
   Fd pidfd_;
@@ -122,6 +152,9 @@ class Process {
   bool paused_ = false;
   std::string stdin_pending_;
   std::vector<Connection*> stdin_sources_;
+  std::unique_ptr<Launch> launch_;
+  bool launch_failed_ = false, timed_out_ = false;
+  uint64_t deadline_ms_ = 0;
   bool reaped_ = false;
   ExitStatus exit_;
 };

@@ -82,7 +82,7 @@ void Process::CloseOutputs() {
 }
 
 void Process::ReaderCaughtUp() {
-  if (!paused_ || (Congested() && !reaped_)) return;
+  if (!paused_ || launch_ != nullptr || (Congested() && !reaped_)) return;
   paused_ = false;
   for (int i = 0; i < 2; i++) {
     if (outputs_[i] != nullptr) monitor_.loop().Add(output_fds_[i].get(), EPOLLIN, outputs_[i].get());

@@ -8,7 +8,7 @@
 
 namespace berth {
 
-constexpr uint16_t kProtocolVersion = 1;
+constexpr uint16_t kProtocolVersion = 2;
 constexpr uint32_t kFrameHeaderBytes = 12;
 constexpr uint32_t kFramePayloadMax = 1 << 20;
 
@@ -25,6 +25,8 @@ enum class FrameType : uint16_t {
   kStdin = 10,
   kStdinClose = 11,
   kWindow = 12,
+  kRun = 13,
+  kProceed = 14,
   kWelcome = 64,
   kDone = 65,
   kFailed = 66,
@@ -38,6 +40,7 @@ enum class FrameType : uint16_t {
 constexpr uint8_t kFlagTty = 1;
 constexpr uint8_t kFlagStdin = 2;
 constexpr uint8_t kFlagStdinOnce = 4;
+constexpr uint8_t kFlagRuntime = 8;
 
 /// One received frame; the payload lies in the connection's buffer.
 struct Frame {
@@ -52,6 +55,8 @@ class FieldReader {
   explicit FieldReader(std::string_view data) : data_(data) {}
 
   bool ok() const { return ok_; }
+  /// Nothing is left: fields that later versions add may be missing.
+  bool at_end() const { return data_.empty(); }
   uint8_t U8() { return Integer<uint8_t>(); }
   uint16_t U16() { return Integer<uint16_t>(); }
   uint32_t U32() { return Integer<uint32_t>(); }
@@ -91,6 +96,11 @@ class FrameWriter {
   FrameWriter& Str(std::string_view text) {
     U16(static_cast<uint16_t>(text.size()));
     bytes_.append(text);
+    return *this;
+  }
+  FrameWriter& Blob(std::string_view bytes) {
+    U32(static_cast<uint32_t>(bytes.size()));
+    bytes_.append(bytes);
     return *this;
   }
   /// The finished frame.

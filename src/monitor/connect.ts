@@ -7,6 +7,7 @@ import { ControlConnection } from "./control-connection.ts";
 import { readExitRecord } from "./exit-record.ts";
 import {
   decodeProcess,
+  decodeRunOutcome,
   decodeStartedAt,
   encodeAttach,
   encodeEmpty,
@@ -14,6 +15,9 @@ import {
   encodeNamed,
   encodePrepare,
   encodeResize,
+  encodeRun,
+  encodeStart,
+  type Welcome,
 } from "./messages.ts";
 import type {
   ExecRequest,
@@ -22,6 +26,9 @@ import type {
   MonitorEvents,
   MonitoredContainer,
   PrepareRequest,
+  RunOutcome,
+  RunRequest,
+  StartCommand,
   StreamSession,
 } from "./monitor.ts";
 import { FRAME } from "./protocol.ts";
@@ -49,8 +56,7 @@ async function connect(
 ): Promise<Monitor> {
   const control = new ControlConnection(podId, socketPath, events);
   try {
-    const { containers } = await control.greet(timeoutMs);
-    return new ConnectedMonitor({ podId, socketPath, control, containers });
+    return new ConnectedMonitor({ podId, socketPath, control, welcome: await control.greet(timeoutMs) });
   } catch (error) {
     const code =
       error instanceof BerthError && error.code === "FAILED_PRECONDITION" ? error.code : "UNAVAILABLE";
@@ -63,30 +69,56 @@ interface ConnectedParts {
   readonly podId: PodId;
   readonly socketPath: string;
   readonly control: ControlConnection;
-  readonly containers: readonly MonitoredContainer[];
+  readonly welcome: Welcome;
 }
 
 class ConnectedMonitor implements Monitor {
   readonly podId: PodId;
+  readonly pid: number;
+  readonly podInitPid: number;
   readonly containers: readonly MonitoredContainer[];
+  readonly #version: number;
   readonly #socketPath: string;
   readonly #control: ControlConnection;
 
   constructor(parts: ConnectedParts) {
     this.podId = parts.podId;
-    this.containers = parts.containers;
+    this.pid = parts.welcome.pid;
+    this.podInitPid = parts.welcome.podInitPid;
+    this.containers = parts.welcome.containers;
+    this.#version = parts.welcome.version;
     this.#socketPath = parts.socketPath;
     this.#control = parts.control;
   }
 
-  prepare(request: PrepareRequest): Promise<ProcessRef> {
-    return this.#control.request((id) => encodePrepare(id, request), decodeProcess);
+  async prepare(request: PrepareRequest): Promise<ProcessRef> {
+    if (request.launch !== undefined) this.#require(2);
+    return await this.#control.request((id) => encodePrepare(id, request), decodeProcess);
   }
 
-  start(container: ContainerId): Promise<{ startedAt: Micros }> {
+  start(container: ContainerId, command?: StartCommand): Promise<{ startedAt: Micros }> {
     return this.#control.request(
-      (id) => encodeNamed(id, FRAME.START, container),
+      (id) => encodeStart(id, container, command),
       (payload) => ({ startedAt: decodeStartedAt(payload) }),
+    );
+  }
+
+  proceed(container: ContainerId): Promise<void> {
+    return this.#control.request((id) => encodeNamed(id, FRAME.PROCEED, container), nothing);
+  }
+
+  async run(request: RunRequest): Promise<RunOutcome> {
+    this.#require(2);
+    return await this.#control.request((id) => encodeRun(id, request), decodeRunOutcome);
+  }
+
+  /** Monitors of a daemon before an upgrade go on; what they cannot do yet needs a new pod. */
+  #require(version: number): void {
+    if (this.#version >= version) return;
+    throw new BerthError(
+      "FAILED_PRECONDITION",
+      `the monitor of pod "${this.podId}" was started by an older berth, without hooks and OCI runtimes; ` +
+        "run a new pod",
     );
   }
 

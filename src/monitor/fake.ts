@@ -10,6 +10,9 @@ import type {
   MonitorEvents,
   MonitoredContainer,
   PrepareRequest,
+  RunOutcome,
+  RunRequest,
+  StartCommand,
   StreamSession,
 } from "./monitor.ts";
 
@@ -54,7 +57,11 @@ export interface FakeMonitorParts {
 
 export class FakeMonitor implements Monitor {
   readonly podId: PodId;
+  readonly pid = 3000;
+  readonly podInitPid = 3001;
   readonly events: MonitorEvents;
+  /** What the next programs end with; zero when there is none left. */
+  readonly outcomes: RunOutcome[] = [];
   readonly calls: { readonly name: string; readonly args: readonly unknown[] }[] = [];
   readonly sessions: FakeSession[] = [];
   readonly containers: readonly MonitoredContainer[];
@@ -85,11 +92,21 @@ export class FakeMonitor implements Monitor {
     return process;
   }
 
-  async start(id: ContainerId): Promise<{ startedAt: number }> {
-    this.#record("start", id);
+  async start(id: ContainerId, command?: StartCommand): Promise<{ startedAt: number }> {
+    if (command === undefined) this.#record("start", id);
+    else this.#record("start", id, command);
     const known = this.#known.get(id);
     if (known !== undefined) this.#known.set(id, { ...known, state: "running", startedAt: 42 });
     return { startedAt: 42 };
+  }
+
+  async proceed(id: ContainerId): Promise<void> {
+    this.#record("proceed", id);
+  }
+
+  async run(request: RunRequest): Promise<RunOutcome> {
+    this.#record("run", request);
+    return this.outcomes.shift() ?? { exitCode: 0, signal: 0, timedOut: false, output: Buffer.alloc(0) };
   }
 
   async forget(id: ContainerId): Promise<void> {

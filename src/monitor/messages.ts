@@ -4,12 +4,21 @@ import { KernelError } from "../lib/errors.ts";
 import type { ExitFacts } from "../types/container.ts";
 import type { ContainerId, Micros } from "../types/ids.ts";
 import type { ProcessRef } from "../types/pod.ts";
-import type { ExecRequest, MonitoredContainer, PrepareRequest } from "./monitor.ts";
+import type {
+  ExecRequest,
+  MonitoredContainer,
+  PrepareRequest,
+  RunOutcome,
+  RunRequest,
+  RuntimeLaunch,
+  StartCommand,
+} from "./monitor.ts";
 import { FRAME, malformed, PayloadReader, PayloadWriter, PROTOCOL_VERSION } from "./protocol.ts";
 
 const TTY = 1;
 const STDIN = 2;
 const STDIN_ONCE = 4;
+const RUNTIME = 8;
 /** Step index of a failure outside the plan. */
 const NO_STEP = 0xffff;
 const STATES = { 1: "prepared", 2: "running", 3: "exited" } as const;
@@ -24,18 +33,40 @@ export function encodeHello(): Buffer {
 }
 
 export function encodePrepare(id: number, request: PrepareRequest): Buffer {
+  const { launch } = request;
   const flags = (request.tty ? TTY : 0) | (request.stdin ? STDIN : 0) | (request.stdinOnce ? STDIN_ONCE : 0);
-  return new PayloadWriter()
+  const writer = new PayloadWriter()
     .str(request.id)
     .str(request.cgroupPath)
     .str(request.logPath)
-    .u8(flags)
+    .u8(flags | (launch === undefined ? 0 : RUNTIME))
     .str(request.pidTarget)
-    .blob(request.plan)
-    .frame(FRAME.PREPARE, id);
+    .blob(request.plan);
+  if (launch !== undefined) writeLaunch(writer, launch);
+  return writer.frame(FRAME.PREPARE, id);
 }
 
-/** START, FORGET and REOPEN_LOG. */
+function writeLaunch(writer: PayloadWriter, launch: RuntimeLaunch): PayloadWriter {
+  return writer.str(launch.cgroup).u32(launch.limitMs).str(launch.pidFile).str(launch.consoleSocket);
+}
+
+export function encodeStart(id: number, container: ContainerId, command?: StartCommand): Buffer {
+  const writer = new PayloadWriter().str(container);
+  if (command !== undefined) writer.str(command.cgroup).u32(command.limitMs).blob(command.plan);
+  return writer.frame(FRAME.START, id);
+}
+
+export function encodeRun(id: number, request: RunRequest): Buffer {
+  return new PayloadWriter()
+    .str(request.target)
+    .str(request.cgroup)
+    .u32(request.limitMs)
+    .blob(request.stdin)
+    .blob(request.plan)
+    .frame(FRAME.RUN, id);
+}
+
+/** FORGET, REOPEN_LOG and PROCEED. */
 export function encodeNamed(id: number, type: number, container: ContainerId): Buffer {
   return new PayloadWriter().str(container).frame(type, id);
 }
@@ -50,14 +81,20 @@ export function encodeEmpty(id: number, type: number): Buffer {
 }
 
 export function encodeExec(request: ExecRequest): Buffer {
-  return new PayloadWriter()
+  const { launch } = request;
+  const flags = (request.tty ? TTY : 0) | (request.stdin ? STDIN : 0);
+  const writer = new PayloadWriter()
     .str(request.container)
     .str(request.cgroupPath)
-    .u8((request.tty ? TTY : 0) | (request.stdin ? STDIN : 0))
+    .u8(flags | (launch === undefined ? 0 : RUNTIME))
     .u16(cells(request.rows))
     .u16(cells(request.columns))
-    .blob(request.plan)
-    .frame(FRAME.EXEC, 0);
+    .blob(request.plan);
+  if (launch !== undefined)
+    writeLaunch(writer, launch)
+      .str(launch.execCgroup)
+      .u8(launch.moves ? 1 : 0);
+  return writer.frame(FRAME.EXEC, 0);
 }
 
 export function encodeAttach(container: ContainerId, options: { stdin: boolean }): Buffer {
@@ -78,6 +115,7 @@ export function encodeWindow(rows: number, columns: number): Buffer {
 export interface Welcome {
   readonly version: number;
   readonly pid: number;
+  readonly podInitPid: number;
   readonly containers: readonly MonitoredContainer[];
 }
 
@@ -85,12 +123,14 @@ export interface Welcome {
 export function decodeWelcome(payload: Buffer): Welcome {
   const reader = new PayloadReader(payload);
   const version = reader.u16();
-  if (version > PROTOCOL_VERSION) return { version, pid: 0, containers: [] };
+  if (version > PROTOCOL_VERSION) return { version, pid: 0, podInitPid: 0, containers: [] };
   const pid = reader.u32();
   const count = reader.u32();
   const containers: MonitoredContainer[] = [];
   for (let index = 0; index < count; index++) containers.push(readContainer(reader));
-  return { version, pid, containers };
+  // Version 1 did not tell.
+  const podInitPid = version >= 2 ? reader.u32() : 0;
+  return { version, pid, podInitPid, containers };
 }
 
 function readContainer(reader: PayloadReader): MonitoredContainer {
@@ -126,6 +166,17 @@ function readExit(reader: PayloadReader): ExitFacts {
 /** DONE of PREPARE, and STREAM_STARTED. */
 export function decodeProcess(payload: Buffer): ProcessRef {
   return readProcess(new PayloadReader(payload));
+}
+
+/** DONE of RUN. */
+export function decodeRunOutcome(payload: Buffer): RunOutcome {
+  const reader = new PayloadReader(payload);
+  return {
+    exitCode: reader.u8(),
+    signal: reader.u8(),
+    timedOut: reader.u8() !== 0,
+    output: Buffer.from(reader.blob()),
+  };
 }
 
 /** DONE of START. */

@@ -16,6 +16,51 @@ export interface PrepareRequest {
   /** Container whose PID namespace is joined when the plan says "container"; else "". */
   readonly pidTarget: ContainerId;
   readonly plan: Uint8Array;
+  /** The plan executes a foreign runtime that makes the process. */
+  readonly launch?: RuntimeLaunch | undefined;
+}
+
+/** How a foreign runtime hands over the process that it makes. */
+export interface RuntimeLaunch {
+  /** Absolute directory, made by the daemon; the runtime runs in a child of it. */
+  readonly cgroup: string;
+  /** The runtime is killed after that; 0: never. */
+  readonly limitMs: number;
+  /** Where it writes the process's pid. */
+  readonly pidFile: string;
+  /** Socket to which it sends the terminal; "" without one. */
+  readonly consoleSocket: string;
+}
+
+/** The same of an exec, which gets a cgroup of its own so that it can be killed as a whole. */
+export interface ExecLaunch extends RuntimeLaunch {
+  /** Absolute; made by the monitor. */
+  readonly execCgroup: string;
+  /** The runtime cannot put the process there: the monitor moves it once it runs. */
+  readonly moves: boolean;
+}
+
+/** A program that the monitor runs to its end: a hook, or a command of a foreign runtime. */
+export interface RunRequest {
+  /** Container whose namespaces the plan joins; "" for none. */
+  readonly target: ContainerId;
+  /** Absolute directory; the program runs in a child of it. */
+  readonly cgroup: string;
+  /** Everything is killed after that; 0: never. */
+  readonly limitMs: number;
+  readonly stdin: Uint8Array;
+  readonly plan: Uint8Array;
+}
+
+/** What starts the process that a foreign runtime has made. */
+export type StartCommand = Pick<RunRequest, "cgroup" | "limitMs" | "plan">;
+
+export interface RunOutcome {
+  readonly exitCode: number;
+  readonly signal: number;
+  readonly timedOut: boolean;
+  /** The end of what it wrote, at most 4 KiB. */
+  readonly output: Buffer;
 }
 
 export interface ExecRequest {
@@ -27,6 +72,7 @@ export interface ExecRequest {
   readonly rows: number;
   readonly columns: number;
   readonly plan: Uint8Array;
+  readonly launch?: ExecLaunch | undefined;
 }
 
 /**
@@ -66,16 +112,23 @@ export interface MonitoredContainer {
 
 export interface Monitor {
   readonly podId: PodId;
+  readonly pid: number;
+  /** PID 1 of the PID namespace that the pod's containers share; 0: they share none. */
+  readonly podInitPid: number;
   /**
    * Clones the container's process and executes its plan up to "ready". Rejects with KernelError whose
-   * step is "plan:<index>".
+   * step is "plan:<index>". A plan that pauses is answered there, and `proceed` brings it to "ready".
    */
   prepare(request: PrepareRequest): Promise<ProcessRef>;
   /**
    * Lets the prepared process execve. Resolves when it did; rejects with KernelError when execve failed
    * (the container is then gone).
    */
-  start(id: ContainerId): Promise<{ startedAt: Micros }>;
+  start(id: ContainerId, command?: StartCommand): Promise<{ startedAt: Micros }>;
+  /** Lets a prepared process go on that waits for hooks. Resolves at "ready", rejects as `prepare` does. */
+  proceed(id: ContainerId): Promise<void>;
+  /** Rejects with KernelError when a step of the plan failed; how the program ended is in the outcome. */
+  run(request: RunRequest): Promise<RunOutcome>;
   /**
    * Kills a prepared or running process and forgets the container and its exit record. Unknown ids are
    * fine.

@@ -4,7 +4,7 @@
 import { BerthError } from "../lib/errors.ts";
 
 /** What HELLO says. Monitors of this version and of older ones are talked to. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** STDIN is cut into frames of this size, so that WINDOW never waits behind a long one. */
 export const STDIN_FRAME_BYTES = 64 * 1024;
@@ -23,6 +23,8 @@ export const FRAME = {
   STDIN: 10,
   STDIN_CLOSE: 11,
   WINDOW: 12,
+  RUN: 13,
+  PROCEED: 14,
   WELCOME: 64,
   DONE: 65,
   FAILED: 66,
@@ -154,6 +156,13 @@ export class PayloadReader {
     const length = this.u16();
     const from = this.#skip(length);
     return this.#payload.toString("utf8", from, from + length);
+  }
+
+  /** u32 length and bytes, not copied. */
+  blob(): Buffer {
+    const length = this.u32();
+    const from = this.#skip(length);
+    return this.#payload.subarray(from, from + length);
   }
 }
 

@@ -40,7 +40,10 @@ const DESCRIPTIONS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => string } = 
   chdir: (step) => `enter working directory ${quoted(step.directory)}`,
   "exec-attribute": (step) => `set security label ${quoted(step.value)}`,
   ready: () => "report to the monitor",
-  exec: (step) => `exec ${quoted(step.argv[0] ?? "")}`,
+  exec: (step) => `exec ${quoted(step.file ?? step.argv[0] ?? "")}`,
+  pause: () => "wait for hooks",
+  "join-path": (step) => `join namespace ${quoted(step.path)}`,
+  "host-root": () => "open the host's root",
 };
 
 /** Such as `mount tmpfs on "/dev/shm"`. Objects are in double quotes, control characters escaped. */

@@ -41,6 +41,9 @@ export const OP_NUMBERS: Readonly<Record<PlanOp, number>> = {
   "exec-attribute": 34,
   ready: 35,
   exec: 36,
+  pause: 37,
+  "join-path": 38,
+  "host-root": 39,
 };
 
 export interface StepFields {
@@ -124,8 +127,12 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
       { values: step.argv },
       { values: step.env, encoding: "latin1" },
       { values: [step.path], encoding: "latin1" },
+      ...(step.file === undefined ? [] : [step.file]),
     ],
   }),
+  pause: () => ({}),
+  "join-path": (step) => ({ a: step.flags, strings: [step.path] }),
+  "host-root": () => ({}),
 };
 
 export function encodeStep(step: PlanStep): StepFields {

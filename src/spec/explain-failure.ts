@@ -54,7 +54,7 @@ function explainedExec(
   step: Extract<PlanStep, { op: "exec" }>,
   error: KernelError,
 ): { code: ErrorCode; text: string } {
-  const name = step.argv[0] ?? "";
+  const name = step.file ?? step.argv[0] ?? "";
   const searched = !name.includes("/");
   return { code: clientCode(error), text: `exec ${quoted(name)}: ${execReason(error, searched)}` };
 }

@@ -103,7 +103,21 @@ export type PlanStep =
   /** Everything is set up: tell the monitor, wait for its "go". */
   | { op: "ready" }
   /** Searches `path` (a PATH value) when argv[0] has no slash. Strings are byte strings (latin1). */
-  | { op: "exec"; argv: readonly string[]; env: readonly string[]; path: string };
+  | {
+      op: "exec";
+      argv: readonly string[];
+      env: readonly string[];
+      path: string;
+      /** The program, when that is not argv[0]; absolute. */
+      file?: string;
+    }
+  // -- hooks and foreign runtimes ----------------------------------------------------------------
+  /** Tells the monitor that the daemon's hooks can run now, and waits for its "go". */
+  | { op: "pause" }
+  /** setns into the namespace at a host path; a CLONE_NEW* flag. */
+  | { op: "join-path"; path: string; flags: number }
+  /** What follows is resolved beneath the host's root, in this process's own mount namespace. */
+  | { op: "host-root" };
 
 export type PlanOp = PlanStep["op"];
 

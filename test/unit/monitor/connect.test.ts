@@ -54,7 +54,7 @@ describe("connect", () => {
     const connecting = connect();
     const peer = await scripted.accept();
     const hello = await peer.expect(FRAME.HELLO);
-    expect(hello.payload.toString("hex")).toBe("0100");
+    expect(hello.payload.toString("hex")).toBe("0200");
     const welcome = new PayloadWriter().u16(1).u32(7).u32(1);
     welcome.str(containerId).u8(1).u32(8).u64(9).u64(0).u64(0).u8(0).u8(0).u8(0);
     peer.send(FRAME.WELCOME, 0, welcome);
@@ -107,7 +107,7 @@ describe("connect", () => {
       code: "UNAVAILABLE",
       message: expect.stringContaining("monitor protocol: frame of type 42405"),
     });
-    for (const version of [0, 2]) {
+    for (const version of [0, 3]) {
       const newer = connect();
       (await scripted.accept()).welcome(version);
       await expect(newer).rejects.toMatchObject({

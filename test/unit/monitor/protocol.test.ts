@@ -33,7 +33,7 @@ const exec = { container, cgroupPath, tty: true, stdin: true, rows: 24, columns:
 const encoded: Partial<Record<keyof typeof FRAME, Buffer>> = {
   HELLO: messages.encodeHello(),
   PREPARE: messages.encodePrepare(1, prepare),
-  START: messages.encodeNamed(2, FRAME.START, container),
+  START: messages.encodeStart(2, container),
   FORGET: messages.encodeNamed(3, FRAME.FORGET, container),
   RESIZE: messages.encodeResize(4, container, 50, 132),
   REOPEN_LOG: messages.encodeNamed(5, FRAME.REOPEN_LOG, container),
@@ -43,6 +43,14 @@ const encoded: Partial<Record<keyof typeof FRAME, Buffer>> = {
   STDIN: messages.encodeStdin(Buffer.from("input\n")),
   STDIN_CLOSE: messages.encodeEmpty(0, FRAME.STDIN_CLOSE),
   WINDOW: messages.encodeWindow(24, 80),
+  RUN: messages.encodeRun(7, {
+    target: container,
+    cgroup: "/sys/fs/cgroup/berth/berth-1/r-1",
+    limitMs: 30_000,
+    stdin: Buffer.from('{"status":"creating"}'),
+    plan,
+  }),
+  PROCEED: messages.encodeNamed(8, FRAME.PROCEED, container),
 };
 
 const exit = { finishedAt: 1_700_000_001_000_000, exitCode: 137, signal: 9, oomKilled: true };
@@ -53,8 +61,9 @@ const decoded: Partial<Record<keyof typeof FRAME, [(payload: Buffer) => unknown,
   WELCOME: [
     messages.decodeWelcome,
     {
-      version: 1,
+      version: 2,
       pid: 4000,
+      podInitPid: 4001,
       containers: [
         { id: container, state: "running", process: started, startedAt: 1_700_000_000_000_000, exit: null },
         { id: "ff", state: "exited", process: { pid: 5, startTime: 6 }, startedAt: null, exit },

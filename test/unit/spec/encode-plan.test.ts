@@ -136,9 +136,20 @@ describe("steps", () => {
   });
 });
 
+test("a program that is not argv[0]", () => {
+  const step: PlanStep = {
+    op: "exec",
+    argv: ["hook", "-v"],
+    env: [],
+    path: "/bin",
+    file: "/usr/libexec/hook",
+  };
+  expect(record(step).strings).toEqual(["hook\0-v", "", "/bin", "/usr/libexec/hook"]);
+});
+
 test("every operation has its number, in the order of the union, and a description", () => {
-  expect(EVERY_STEP.map((step) => OP_NUMBERS[step.op])).toEqual(Array.from({ length: 36 }, (_, i) => i + 1));
-  expect(Object.keys(OP_NUMBERS)).toHaveLength(36);
+  expect(EVERY_STEP.map((step) => OP_NUMBERS[step.op])).toEqual(Array.from({ length: 39 }, (_, i) => i + 1));
+  expect(Object.keys(OP_NUMBERS)).toHaveLength(39);
   for (const step of EVERY_STEP) expect(describeStep(step)).toMatch(/^[a-z]/);
 });
 

@@ -74,6 +74,9 @@ export const EVERY_STEP: readonly PlanStep[] = [
   { op: "exec-attribute", file: "exec", value: "exec profile" },
   { op: "ready" },
   { op: "exec", argv: ["sh", "-c", "echo ü"], env: ["PATH=/bin", "BYTES=\xff\xfe"], path: "/bin" },
+  { op: "pause" },
+  { op: "join-path", path: "/proc/1/ns/net", flags: 0x4000_0000 },
+  { op: "host-root" },
 ];
 
 const pod = podConfig(
