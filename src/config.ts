@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { parse as parseToml } from "smol-toml";
 import { type Static, Type } from "typebox";
 import Value from "typebox/value";
+import { ImagesSchema, imagesOf } from "./config/images.ts";
 import { RegistrySchema, registryOf } from "./config/registry.ts";
 import { BerthError, errnoOf, messageOf } from "./lib/errors.ts";
 import { nearest } from "./lib/nearest.ts";
@@ -18,7 +19,6 @@ const MAX_SOCKET_PATH = 107;
 const MONITOR_SOCKET_SUFFIX = 23;
 
 const absolutePath = Type.String({ pattern: "^/[^\\u0000]*$" });
-const count = Type.Integer({ minimum: 1 });
 
 /** Keys of berth.toml, as written there. examples/berth.toml explains each. */
 const FileSchema = Type.Object({
@@ -42,16 +42,7 @@ const FileSchema = Type.Object({
       bridge_name: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9_.-]{1,15}$" })),
     }),
   ),
-  images: Type.Optional(
-    Type.Object({
-      max_manifest_bytes: Type.Optional(count),
-      max_config_bytes: Type.Optional(count),
-      max_layers: Type.Optional(count),
-      max_layer_unpacked_bytes: Type.Optional(count),
-      max_layer_entries: Type.Optional(count),
-      parallel_layers: Type.Optional(count),
-    }),
-  ),
+  images: Type.Optional(ImagesSchema),
   registry: Type.Optional(RegistrySchema),
 });
 
@@ -158,14 +149,7 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
     missingController: file.missing_controller ?? "refuse",
     logLevel: logLevel(flags.logLevel) ?? file.log_level ?? "info",
     registry: registryOf(file.registry, process.env),
-    images: {
-      maxManifestBytes: file.images?.max_manifest_bytes ?? 4 * 1024 * 1024,
-      maxConfigBytes: file.images?.max_config_bytes ?? 8 * 1024 * 1024,
-      maxLayers: file.images?.max_layers ?? 512,
-      maxLayerUnpackedBytes: file.images?.max_layer_unpacked_bytes ?? 64 * 1024 ** 3,
-      maxLayerEntries: file.images?.max_layer_entries ?? 4_000_000,
-      parallelLayers: file.images?.parallel_layers ?? 6,
-    },
+    images: imagesOf(file.images),
     network: {
       cniConfDir: file.network?.cni_conf_dir ?? "/etc/cni/net.d",
       cniBinDirs: file.network?.cni_bin_dirs ?? ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"],

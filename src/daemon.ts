@@ -8,10 +8,11 @@ import { loadConfig, parseFlags } from "./config.ts";
 import { serveCri } from "./cri/serve.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
+import { openState } from "./daemon/open-state.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
 import { serveEngine } from "./engine/serve.ts";
 import { makeImageDeps } from "./images/deps.ts";
-import { sweepImages } from "./images/sweep-images.ts";
+import { recoverImages } from "./images/recover-images.ts";
 import { loadKernel } from "./kernel/binding.ts";
 import { backgroundCall, type Logger } from "./lib/call.ts";
 import { BerthError, messageOf } from "./lib/errors.ts";
@@ -24,7 +25,6 @@ import { makePodDeps } from "./pods/deps.ts";
 import { Reconciler } from "./reconcile/reconcile.ts";
 import { RegistryClient } from "./registry/client.ts";
 import { readImageFile } from "./snapshots/read-image-file.ts";
-import { openStore } from "./store/open.ts";
 import { lockDirectory } from "./store/root-lock.ts";
 import type { BerthConfig } from "./types/config.ts";
 import type { BerthEvent } from "./types/events.ts";
@@ -115,7 +115,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
 
   // Pulls write where the sweep removes, so it ends before the first call.
   const call = backgroundCall(log, deps.observeStep);
-  await Promise.all([reconciler.start(), sweepImages(deps, call)]);
+  await Promise.all([reconciler.start(), recoverImages(deps, call)]);
 
   const server = new Server({
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
@@ -139,7 +139,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
 async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const kernel = loadKernel();
   await kernel.loadMonitor(monitorBinary(process.env));
-  const store = openStore(paths.database);
+  const store = openState(paths, log);
   const hub = new EventHub<BerthEvent>(log);
   const observeStep = stepObserver(process.env);
   const network = makeCniDriver({ config: config.network, store, log });

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { ContainerId, PodId } from "./types/ids.ts";
+import type { ContainerId, Digest, ImageId, PodId } from "./types/ids.ts";
 
 export interface Paths {
   /** Durable: /var/lib/berth. */
@@ -27,6 +27,14 @@ export interface Paths {
   readonly instance: string;
   /** Layers being unpacked: emptied at start-up. */
   readonly staging: string;
+  /** Kept blobs by digest. */
+  readonly blobs: string;
+  blob(digest: Digest): string;
+  /** One record per image: what is needed to know it again when the database is lost. */
+  readonly imageRecords: string;
+  imageRecord(id: ImageId): string;
+  /** What was set aside because it could not be read. */
+  readonly lost: string;
   /** An unpacked layer, absolute. */
   layer(number: number): string;
   /** The same relative to `snapshots`. */
@@ -55,6 +63,11 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     netnsDir,
     instance,
     staging: join(snapshots, "staging"),
+    blobs: join(root, "blobs"),
+    blob: (digest) => join(root, "blobs", digest.replace(":", "/")),
+    imageRecords: join(root, "images"),
+    imageRecord: (id) => join(root, "images", `${id.replace("sha256:", "")}.json`),
+    lost: join(root, "lost"),
     layer: (number) => join(snapshots, "l", number.toString(36)),
     layerRelative: (number) => `l/${number.toString(36)}`,
     snapshot: (number) => join(snapshots, "c", number.toString(36)),

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { applyLimits } from "../cgroups/apply-limits.ts";
+import { refuseDamaged } from "../images/refuse-damaged.ts";
 import { resolveImage } from "../images/resolve-image.ts";
 import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
@@ -147,7 +148,10 @@ function requireImage(deps: ContainerDeps, config: ContainerConfig, doing: strin
   const reference = config.image.image;
   if (reference === "") throw new BerthError("INVALID_ARGUMENT", `${doing}: no image is named`);
   const image = resolveImage(deps.store, reference);
-  if (image !== null) return image;
+  if (image !== null) {
+    refuseDamaged(deps.store, image, doing);
+    return image;
+  }
   throw new BerthError("NOT_FOUND", `${doing}: image "${reference}" is not present; pull it first`);
 }
 
@@ -171,6 +175,8 @@ async function reserve(
   return await steps.run(
     "reserve",
     () => {
+      // From the row on nobody removes the image; until here it may have gone.
+      requireImage(deps, config, `create container "${config.metadata.name}"`);
       insertContainer(deps.store, {
         id,
         podId: pod.id,

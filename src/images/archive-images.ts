@@ -6,7 +6,7 @@ import { BerthError, messageOf } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
 import { printable } from "../registry/failure.ts";
 import { formatReference, nameOf, parseReference } from "../registry/reference.ts";
-import type { ImageRef } from "../store/images.ts";
+import type { ImageRef } from "../store/image-refs.ts";
 import type { ImageLimits } from "../types/config.ts";
 import type { Digest } from "../types/ids.ts";
 import { type Descriptor, type ImageIndex, mediaTypes } from "../types/oci-image.ts";

@@ -3,7 +3,7 @@
 import type { Logger } from "../lib/call.ts";
 import { messageOf } from "../lib/errors.ts";
 import { durably } from "../store/durable.ts";
-import { deleteLayer, findLayer, isLayerReferenced } from "../store/layers.ts";
+import { deleteLayer, findLayerRow, isLayerReferenced } from "../store/layers.ts";
 import type { Layer } from "../types/image.ts";
 import type { ImageDeps } from "./deps.ts";
 
@@ -41,7 +41,7 @@ export async function releaseLayers(deps: ImageDeps, log: Logger, held: readonly
   const recorded: Layer[] = [];
   const unrecorded: Layer[] = [];
   for (const diffId of new Set(free)) {
-    const row = findLayer(deps.store, diffId);
+    const row = findLayerRow(deps.store, diffId);
     const left = deps.desk.uncommitted(diffId);
     deps.desk.forgetUncommitted(diffId);
     if (row !== undefined) recorded.push(row);

@@ -1,7 +1,8 @@
 // What the image verbs need. `makeImageDeps` adds what is theirs alone.
 
+import { dirname } from "node:path";
 import type { LayerKernel } from "../kernel/kernel.ts";
-import { SharedFlight } from "../lib/single-flight.ts";
+import { KeyedMutex, SharedFlight } from "../lib/single-flight.ts";
 import type { Paths } from "../paths.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { Store } from "../store/open.ts";
@@ -9,6 +10,7 @@ import type { BerthConfig } from "../types/config.ts";
 import type { EventSink } from "../types/events.ts";
 import type { ImageId } from "../types/ids.ts";
 import { LayerDesk } from "./layer-desk.ts";
+import { SnapshotRoom } from "./measure-layers.ts";
 import { ProgressBoard } from "./progress.ts";
 
 export interface ImageDeps {
@@ -22,11 +24,21 @@ export interface ImageDeps {
   readonly pulls: SharedFlight<ImageId>;
   readonly desk: LayerDesk;
   readonly progress: ProgressBoard;
+  /** Images whose records are being written, and "collect": one collection at a time. */
+  readonly imageMutex: KeyedMutex;
+  readonly snapshotRoom: SnapshotRoom;
 }
 
-export type ImageParts = Omit<ImageDeps, "pulls" | "desk" | "progress">;
+export type ImageParts = Omit<ImageDeps, "pulls" | "desk" | "progress" | "imageMutex" | "snapshotRoom">;
 
 /** One per daemon: two of them over one database would not see each other's pulls. */
 export function makeImageDeps(parts: ImageParts): ImageDeps {
-  return { ...parts, pulls: new SharedFlight(), desk: new LayerDesk(), progress: new ProgressBoard() };
+  return {
+    ...parts,
+    pulls: new SharedFlight(),
+    desk: new LayerDesk(),
+    progress: new ProgressBoard(),
+    imageMutex: new KeyedMutex(),
+    snapshotRoom: new SnapshotRoom(parts.kernel, dirname(parts.paths.snapshot(0))),
+  };
 }

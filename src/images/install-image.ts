@@ -3,12 +3,14 @@
 import { nowMicros } from "../lib/clock.ts";
 import type { Steps } from "../lib/undo.ts";
 import { durably } from "../store/durable.ts";
-import { type ImageRef, imageIdOfManifest, putImage, putRefs } from "../store/images.ts";
+import { type ImageRef, putRefs } from "../store/image-refs.ts";
+import { imageIdOfManifest, putImage } from "../store/images.ts";
 import type { ImageId } from "../types/ids.ts";
 import type { Layer } from "../types/image.ts";
 import type { RootManifest } from "./content-source.ts";
 import { releaseLayers } from "./delete-layers.ts";
 import type { LayerJob } from "./fetch-layer.ts";
+import { recordImage } from "./image-record.ts";
 import { obtainLayers } from "./obtain-layers.ts";
 import { type ImagePlan, readImage, readPlatformManifest } from "./read-image.ts";
 
@@ -29,14 +31,14 @@ export async function installImage(
     if (id !== null) putRefs(deps.store, id, refs);
     return id;
   });
-  if (present !== null) return announce(job, present);
+  if (present !== null) return await announce(job, steps, present);
   const plan = await steps.run("fetch-config", () => readImage(source, found, limits, what, call.signal));
   const held = plan.layers.map(({ diffId }) => diffId);
   for (const diffId of held) deps.desk.hold(diffId);
   try {
     const layers = await steps.run("unpack-layers", () => obtainLayers(job, plan.layers));
     await steps.run("commit", () => commit(job, plan, layers, refs));
-    return announce(job, plan.id);
+    return await announce(job, steps, plan.id);
   } finally {
     await releaseLayers(deps, call.log, held);
   }
@@ -66,7 +68,8 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
   for (const { diffId } of layers) deps.desk.forgetUncommitted(diffId);
 }
 
-function announce(job: LayerJob, id: ImageId): ImageId {
+async function announce(job: LayerJob, steps: Steps, id: ImageId): Promise<ImageId> {
+  await steps.run("record", () => recordImage(job.deps, job.call.log, id));
   job.deps.events({ type: "image-pulled", imageId: id, at: nowMicros() });
   job.call.log.info({ image: job.what, id }, "image present");
   return id;

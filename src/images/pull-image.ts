@@ -3,7 +3,7 @@ import { withSteps } from "../lib/undo.ts";
 import type { RegistryClient, RegistryRequest } from "../registry/client.ts";
 import { fingerprint } from "../registry/credentials.ts";
 import { formatReference, nameOf, parseReference, type Reference } from "../registry/reference.ts";
-import type { ImageRef } from "../store/images.ts";
+import type { ImageRef } from "../store/image-refs.ts";
 import type { Digest, ImageId } from "../types/ids.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import type { ContentSource } from "./content-source.ts";

@@ -168,7 +168,7 @@ function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string):
   return [...layers.values()];
 }
 
-function runtimeConfigOf(config: ImageConfig): ImageRuntimeConfig {
+export function runtimeConfigOf(config: ImageConfig): ImageRuntimeConfig {
   const runtime = config.config ?? {};
   return {
     user: runtime.User ?? "",

@@ -8,6 +8,7 @@ import { listLayers } from "../store/layers.ts";
 import type { Image, Layer } from "../types/image.ts";
 import { dropUnneededRows, removeLayerTrees } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
+import { recordImage } from "./image-record.ts";
 import { resolveImage } from "./resolve-image.ts";
 
 /**
@@ -24,6 +25,7 @@ export async function removeImage(deps: ImageDeps, call: Call, reference: string
     if (removed === null) return;
     steps.commit();
     deps.events({ type: "image-removed", imageId: removed.image.id, at: nowMicros() });
+    await steps.run("record", () => recordImage(deps, call.log, removed.image.id));
     await steps.run("remove-layers", () => removeLayerTrees(deps, call.log, removed.layers));
   });
 }

@@ -1,6 +1,7 @@
 import { BerthError } from "../lib/errors.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
-import { getImage, imageIdOfRef, imageIdsWithPrefix } from "../store/images.ts";
+import { imageIdOfRef } from "../store/image-refs.ts";
+import { getImage, imageIdsWithPrefix } from "../store/images.ts";
 import type { Store } from "../store/open.ts";
 import type { Image } from "../types/image.ts";
 

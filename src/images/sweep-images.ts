@@ -1,61 +1,85 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Call } from "../lib/call.ts";
+import { deleteBlob, forgetLayerBlobs, listBlobs, unheldBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
-import { deleteImage, imagesOfLayer } from "../store/images.ts";
-import { deleteLayer, listLayers, unreferencedLayers } from "../store/layers.ts";
-import type { ImageId } from "../types/ids.ts";
+import { setPins } from "../store/image-refs.ts";
+import {
+  deleteLayer,
+  layerConditions,
+  listLayers,
+  setLayerDamage,
+  unreferencedLayers,
+} from "../store/layers.ts";
+import { abandonedLayers, forgetRetired, retiredLayers } from "../store/retired-layers.ts";
+import type { Digest } from "../types/ids.ts";
 import type { ImageDeps } from "./deps.ts";
 
 export interface SweepReport {
-  /** Directories removed: staged pieces, and layers without a row. */
+  /** Directories and files removed: staged pieces, and what has no row. */
   readonly removed: number;
-  /** Images dropped because a layer's directory is missing. */
-  readonly dropped: readonly ImageId[];
+  /**
+   * Diff IDs of layers whose directory is missing. Their images count as damaged until it is fetched again.
+   */
+  readonly missing: readonly Digest[];
 }
 
 /**
  * Makes rows and directories agree at start-up, before the first pull: makes the directories of images (the
- * kubelet asks for the mount point before anything is pulled), empties staging, drops images that miss a
- * layer, forgets layers that no image names, and removes layer directories without a row.
+ * kubelet asks for the mount point before anything is pulled), empties staging, notes which layers are
+ * missing, forgets layers that no image names, and removes what has no row.
  */
 export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepReport> {
+  const { paths, store } = deps;
   let removed = 0;
   const remove = async (path: string) => {
     await deps.kernel.removeTree(path);
     removed++;
   };
-  const { staging } = deps.paths;
-  const layersDirectory = dirname(deps.paths.layer(0));
-  for (const directory of [staging, layersDirectory])
+  const layersDirectory = dirname(paths.layer(0));
+  const blobsDirectory = join(paths.blobs, "sha256");
+  for (const directory of [paths.staging, layersDirectory, blobsDirectory, paths.imageRecords]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-  for (const name of await readdir(staging)) await remove(join(staging, name));
+  }
+  setPins(store, deps.config.images.pinned ?? []);
+  for (const name of await readdir(paths.staging)) await remove(join(paths.staging, name));
   const present = new Set(await readdir(layersDirectory));
-  const dropped = durably(deps.store, () => {
-    const incomplete = dropIncomplete(deps, call, present);
-    for (const layer of unreferencedLayers(deps.store)) deleteLayer(deps.store, layer.number);
-    return incomplete;
+  const missing = durably(store, () => {
+    for (const layer of unreferencedLayers(store)) deleteLayer(store, layer.number);
+    for (const blob of unheldBlobs(store)) deleteBlob(store, blob.digest);
+    forgetLayerBlobs(store);
+    return noteMissing(deps, call, present);
   });
-  for (const layer of listLayers(deps.store)) present.delete(basename(deps.paths.layer(layer.number)));
+  for (const number of abandonedLayers(store)) forgetRetired(store, number);
+  const known = [...listLayers(store).map(({ number }) => number), ...retiredLayers(store)];
+  for (const number of known) present.delete(basename(paths.layer(number)));
   for (const name of present) {
     const path = join(layersDirectory, name);
     if (/^[0-9a-z]{1,11}$/.test(name)) await remove(path);
     else call.log.warn({ path }, "not a layer: left alone");
   }
-  return { removed, dropped };
+  removed += await sweepBlobs(deps, blobsDirectory);
+  return { removed, missing };
 }
 
-function dropIncomplete(deps: ImageDeps, call: Call, present: ReadonlySet<string>): ImageId[] {
-  const dropped = new Set<ImageId>();
-  for (const layer of listLayers(deps.store)) {
-    const path = deps.paths.layer(layer.number);
-    if (present.has(basename(path))) continue;
-    for (const image of imagesOfLayer(deps.store, layer.number)) {
-      call.log.error({ image, layer: layer.diffId, path }, "image dropped: a layer's directory is missing");
-      deleteImage(deps.store, image);
-      dropped.add(image);
-    }
-    deleteLayer(deps.store, layer.number);
+function noteMissing(deps: ImageDeps, call: Call, present: ReadonlySet<string>): Digest[] {
+  const missing = layerConditions(deps.store).filter(
+    ({ number }) => !present.has(basename(deps.paths.layer(number))),
+  );
+  for (const { number, diffId, damage } of missing) {
+    const path = deps.paths.layer(number);
+    if (damage === null) call.log.error({ layer: diffId, path }, "a layer's directory is missing");
+    setLayerDamage(deps.store, number, "its directory is missing");
   }
-  return [...dropped];
+  return missing.map(({ diffId }) => diffId);
+}
+
+/** Rows and files of kept blobs. */
+async function sweepBlobs(deps: ImageDeps, directory: string): Promise<number> {
+  const files = new Set(await readdir(directory));
+  for (const { digest } of listBlobs(deps.store)) {
+    if (!files.delete(basename(deps.paths.blob(digest)))) deleteBlob(deps.store, digest);
+  }
+  for (const name of files) await deps.kernel.removeTree(join(directory, name));
+  return files.size;
 }

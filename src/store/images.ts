@@ -1,16 +1,11 @@
-// SQL of `images`, `image_layers` and `image_refs`.
+// SQL of `images` and `image_layers`.
 
-import type { ContainerId, Digest, ImageId } from "../types/ids.ts";
+import type { ContainerId, Digest, ImageId, Micros } from "../types/ids.ts";
 import type { Image, ImageRuntimeConfig, Layer } from "../types/image.ts";
+import { type ImageRef, isPinned, putRefs, refsOfImage } from "./image-refs.ts";
 import { insertLayer } from "./layers.ts";
 import type { Store } from "./open.ts";
 import { statement } from "./statement.ts";
-
-export interface ImageRef {
-  /** Normalised: "host/repository:tag" or "host/repository@digest". */
-  readonly ref: string;
-  readonly kind: "tag" | "digest";
-}
 
 /** What the one transaction of a pull or load writes. */
 export interface NewImage {
@@ -20,6 +15,8 @@ export interface NewImage {
   /** The lowest first, each once. */
   readonly layers: readonly Layer[];
   readonly refs: readonly ImageRef[];
+  /** It was loaded or imported: no registry may have it. */
+  readonly local?: boolean;
 }
 
 interface ImageRow {
@@ -31,10 +28,9 @@ interface ImageRow {
   architecture: string;
   os: string;
   pulled_at: number;
-  pinned: number;
 }
 
-const imageColumns = "id, size, config, config_json, manifest_digest, architecture, os, pulled_at, pinned";
+const imageColumns = "id, size, config, config_json, manifest_digest, architecture, os, pulled_at";
 
 export function getImage(store: Store, id: ImageId): Image | null {
   const sql = `SELECT ${imageColumns} FROM images WHERE id = ?`;
@@ -42,15 +38,11 @@ export function getImage(store: Store, id: ImageId): Image | null {
   return row === undefined ? null : imageOf(store, row);
 }
 
-/** The image that the normalised reference names now. */
-export function imageIdOfRef(store: Store, ref: string): ImageId | null {
-  const sql = "SELECT image_id AS id FROM image_refs WHERE ref = ?";
-  return statement<{ id: string }>(store, sql).get(ref)?.id ?? null;
-}
-
-/** The image whose platform manifest has this digest. */
+/** The image whose platform manifest has this digest, unless a layer of it is damaged. */
 export function imageIdOfManifest(store: Store, digest: Digest): ImageId | null {
-  const sql = "SELECT id FROM images WHERE manifest_digest = ?";
+  const sql = `SELECT id FROM images WHERE manifest_digest = ? AND NOT EXISTS (
+    SELECT 1 FROM image_layers i JOIN layers l ON l.number = i.layer
+      WHERE i.image_id = images.id AND l.damage IS NOT NULL)`;
   return statement<{ id: string }>(store, sql).get(digest)?.id ?? null;
 }
 
@@ -77,7 +69,8 @@ export function putImage(store: Store, added: NewImage): void {
   statement(
     store,
     `INSERT INTO images (id, size, config, config_json, manifest_digest, manifest, manifest_type,
-       architecture, os, pulled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+       architecture, os, pulled_at, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO NOTHING`,
   ).run(
     image.id,
     image.size,
@@ -89,6 +82,7 @@ export function putImage(store: Store, added: NewImage): void {
     image.architecture,
     image.os,
     image.pulledAt,
+    image.pulledAt,
   );
   for (const layer of added.layers) insertLayer(store, layer);
   added.layers.forEach((layer, position) => {
@@ -98,13 +92,57 @@ export function putImage(store: Store, added: NewImage): void {
     ).run(image.id, position, layer.number);
   });
   putRefs(store, image.id, added.refs);
+  if (added.local === true) markLocal(store, image.id);
 }
 
-/** Points references at an image that exists; must run inside a transaction. */
-export function putRefs(store: Store, id: ImageId, refs: readonly ImageRef[]): void {
-  const sql = `INSERT INTO image_refs (ref, kind, image_id) VALUES (?, ?, ?)
-    ON CONFLICT (ref) DO UPDATE SET image_id = excluded.image_id`;
-  for (const { ref, kind } of refs) statement(store, sql).run(ref, kind, id);
+export interface StoredManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The manifest that the image was made from. */
+export function manifestOfImage(store: Store, id: ImageId): StoredManifest | null {
+  const sql = `SELECT manifest_digest AS digest, manifest_type AS mediaType, manifest AS bytes
+    FROM images WHERE id = ?`;
+  return statement<StoredManifest>(store, sql).get(id) ?? null;
+}
+
+/** Marks an image whose content no registry may have. */
+export function markLocal(store: Store, id: ImageId): void {
+  statement(store, "UPDATE images SET local = 1 WHERE id = ?").run(id);
+}
+
+export function isLocal(store: Store, id: ImageId): boolean {
+  return statement(store, "SELECT 1 FROM images WHERE id = ? AND local = 1").get(id) !== undefined;
+}
+
+/** A container was made from the image. */
+export function touchImage(store: Store, id: ImageId, at: Micros): void {
+  statement(store, "UPDATE images SET used_at = max(used_at, ?) WHERE id = ?").run(at, id);
+}
+
+/** What decides whether an image may be collected. */
+export interface ImageUse {
+  readonly id: ImageId;
+  readonly usedAt: Micros;
+  /** When its last name was given to another image or taken away; null: it never was. */
+  readonly releasedAt: Micros | null;
+  /** It was loaded or imported. */
+  readonly local: boolean;
+}
+
+/**
+ * Images that neither a container nor a pin holds, those unused for longest first. Volumes are not looked
+ * at.
+ */
+export function idleImages(store: Store): ImageUse[] {
+  const sql = `SELECT id, used_at AS usedAt, released_at AS releasedAt, local FROM images
+    WHERE id NOT IN (SELECT image_id FROM containers) ORDER BY used_at, id`;
+  return statement<Omit<ImageUse, "local"> & { local: number }>(store, sql)
+    .all()
+    .filter(({ id }) => !isPinned(store, id))
+    .map((row) => ({ ...row, local: row.local !== 0 }));
 }
 
 /** Deletes the image with its references; its layers stay. */
@@ -135,10 +173,7 @@ export function imageVolumes(store: Store): { containerId: ContainerId; referenc
 }
 
 function imageOf(store: Store, row: ImageRow): Image {
-  const refs = statement<ImageRef>(
-    store,
-    "SELECT ref, kind FROM image_refs WHERE image_id = ? ORDER BY ref",
-  ).all(row.id);
+  const refs = refsOfImage(store, row.id);
   const layers = statement<{ layer: number }>(
     store,
     "SELECT layer FROM image_layers WHERE image_id = ? ORDER BY position",
@@ -152,7 +187,7 @@ function imageOf(store: Store, row: ImageRow): Image {
     architecture: row.architecture,
     os: row.os,
     pulledAt: row.pulled_at,
-    pinned: row.pinned !== 0,
+    pinned: isPinned(store, row.id),
     repoTags: refs.filter((ref) => ref.kind === "tag").map((ref) => ref.ref),
     repoDigests: refs.filter((ref) => ref.kind === "digest").map((ref) => ref.ref),
     layers: layers.map((entry) => entry.layer),

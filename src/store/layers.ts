@@ -1,9 +1,11 @@
-// SQL of `layers`. A row exists only when the layer's directory is complete and synced.
+// SQL of `layers`. A row exists only when the layer's directory is complete and synced. What a check finds
+// wrong with the directory later is its damage: such a layer counts as missing until a new copy replaces it.
 
 import { BerthError } from "../lib/errors.ts";
-import type { Digest } from "../types/ids.ts";
+import type { Digest, ImageId } from "../types/ids.ts";
 import type { Layer } from "../types/image.ts";
 import type { Store } from "./open.ts";
+import { retireLayer } from "./retired-layers.ts";
 import { statement } from "./statement.ts";
 
 interface LayerRow {
@@ -14,6 +16,9 @@ interface LayerRow {
   unpacked_bytes: number;
   entries: number;
   created_at: number;
+  disk_bytes: number | null;
+  disk_inodes: number | null;
+  damage: string | null;
 }
 
 /**
@@ -30,21 +35,80 @@ export function reserveLayerNumber(store: Store): number {
   })();
 }
 
+/** Numbers up to this one are taken. */
+export function raiseLayerNumbers(store: Store, highest: number): void {
+  const bump = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'layers'";
+  store.transaction(() => {
+    if (statement(store, bump).run(highest).changes > 0) return;
+    statement(store, "INSERT INTO sqlite_sequence (name, seq) VALUES ('layers', ?)").run(highest);
+  })();
+}
+
+/** The layer that can be used; undefined when there is none or it is damaged. */
 export function findLayer(store: Store, diffId: Digest): Layer | undefined {
+  const sql = "SELECT * FROM layers WHERE diff_id = ? AND damage IS NULL";
+  const row = statement<LayerRow>(store, sql).get(diffId);
+  return row === undefined ? undefined : layerOf(row);
+}
+
+/** The layer in whatever condition. */
+export function findLayerRow(store: Store, diffId: Digest): Layer | undefined {
   const row = statement<LayerRow>(store, "SELECT * FROM layers WHERE diff_id = ?").get(diffId);
   return row === undefined ? undefined : layerOf(row);
+}
+
+export interface LayerCondition extends Layer {
+  /** What is wrong with it; null: nothing that is known. */
+  readonly damage: string | null;
+}
+
+/** The layers of an image, the lowest first. */
+export function layersOfImage(store: Store, id: ImageId): LayerCondition[] {
+  const sql = `SELECT l.* FROM image_layers i JOIN layers l ON l.number = i.layer
+    WHERE i.image_id = ? ORDER BY i.position`;
+  return statement<LayerRow>(store, sql).all(id).map(conditionOf);
+}
+
+/** Every layer with its condition. */
+export function layerConditions(store: Store): LayerCondition[] {
+  return statement<LayerRow>(store, "SELECT * FROM layers ORDER BY number").all().map(conditionOf);
+}
+
+/** Records what a check found; null: nothing. */
+export function setLayerDamage(store: Store, number: number, damage: string | null): void {
+  statement(store, "UPDATE layers SET damage = ? WHERE number = ?").run(damage, number);
+}
+
+/** Layers whose room on disk has not been measured. */
+export function unmeasuredLayers(store: Store): Layer[] {
+  const sql = "SELECT * FROM layers WHERE disk_bytes IS NULL ORDER BY number";
+  return statement<LayerRow>(store, sql).all().map(layerOf);
+}
+
+export function setLayerRoom(store: Store, number: number, room: { bytes: number; inodes: number }): void {
+  const sql = "UPDATE layers SET disk_bytes = ?, disk_inodes = ? WHERE number = ?";
+  statement(store, sql).run(room.bytes, room.inodes, number);
 }
 
 export function listLayers(store: Store): Layer[] {
   return statement<LayerRow>(store, "SELECT * FROM layers ORDER BY number").all().map(layerOf);
 }
 
-/** Adds the row unless it is there; throws when the diff ID belongs to another directory. */
+/**
+ * Adds the row unless it is there. A damaged layer of the same diff ID is replaced: every image gets the new
+ * one, and the old directory is kept for the containers that have it. Throws when a sound layer of the diff
+ * ID has another directory. Must run inside a transaction.
+ */
 export function insertLayer(store: Store, layer: Layer): void {
-  const present = findLayer(store, layer.diffId);
-  if (present?.number === layer.number) return;
-  if (present !== undefined) {
+  const row = statement<LayerRow>(store, "SELECT * FROM layers WHERE diff_id = ?").get(layer.diffId);
+  if (row?.number === layer.number) return;
+  if (row !== undefined && row.damage === null) {
     throw new BerthError("INTERNAL", `record layer "${layer.diffId}": it has the directory of another pull`);
+  }
+  if (row !== undefined) {
+    retireLayer(store, row.number);
+    // Its images still point at the row: it makes room for the other before it goes.
+    statement(store, "UPDATE layers SET diff_id = 'replaced' WHERE number = ?").run(row.number);
   }
   statement(
     store,
@@ -59,6 +123,9 @@ export function insertLayer(store: Store, layer: Layer): void {
     layer.entries,
     layer.createdAt,
   );
+  if (row === undefined) return;
+  statement(store, "UPDATE image_layers SET layer = ? WHERE layer = ?").run(layer.number, row.number);
+  statement(store, "DELETE FROM layers WHERE number = ?").run(row.number);
 }
 
 /** Layers that no image names. */
@@ -79,10 +146,16 @@ export function deleteLayer(store: Store, number: number): void {
   statement(store, "DELETE FROM layers WHERE number = ?").run(number);
 }
 
-/** Bytes and entries of all layers on disk. */
-export function layerUsage(store: Store): { bytes: number; entries: number } {
-  const sql = "SELECT total(unpacked_bytes) AS bytes, total(entries) AS entries FROM layers";
-  return statement<{ bytes: number; entries: number }>(store, sql).get() ?? { bytes: 0, entries: 0 };
+/** What all layers take on disk, in bytes and inodes; of those not measured yet by what was unpacked. */
+export function layerUsage(store: Store): { bytes: number; inodes: number } {
+  const sql = `SELECT total(bytes) AS bytes, total(inodes) AS inodes FROM (
+    SELECT coalesce(disk_bytes, unpacked_bytes) AS bytes, coalesce(disk_inodes, entries) AS inodes FROM layers
+    UNION ALL SELECT disk_bytes, disk_inodes FROM retired_layers)`;
+  return statement<{ bytes: number; inodes: number }>(store, sql).get() ?? { bytes: 0, inodes: 0 };
+}
+
+function conditionOf(row: LayerRow): LayerCondition {
+  return { ...layerOf(row), damage: row.damage };
 }
 
 function layerOf(row: LayerRow): Layer {

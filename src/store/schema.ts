@@ -112,4 +112,50 @@ CREATE TABLE pod_cidrs (
   cidr     TEXT NOT NULL
 ) STRICT;
 `,
+  `
+ALTER TABLE images ADD COLUMN local INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN released_at INTEGER;
+ALTER TABLE image_refs ADD COLUMN asked INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE layers ADD COLUMN disk_bytes INTEGER;
+ALTER TABLE layers ADD COLUMN disk_inodes INTEGER;
+ALTER TABLE layers ADD COLUMN damage TEXT;
+
+CREATE TABLE image_pins (
+  pattern TEXT PRIMARY KEY,
+  exact   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE retired_layers (
+  number      INTEGER PRIMARY KEY,
+  diff_id     TEXT NOT NULL,
+  disk_bytes  INTEGER NOT NULL,
+  disk_inodes INTEGER NOT NULL,
+  retired_at  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE retired_layer_users (
+  number       INTEGER NOT NULL REFERENCES retired_layers (number) ON DELETE CASCADE,
+  container_id TEXT NOT NULL,
+  PRIMARY KEY (number, container_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blobs (
+  digest     TEXT PRIMARY KEY,
+  size       INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE image_blobs (
+  image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+  digest   TEXT NOT NULL,
+  PRIMARY KEY (image_id, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_blobs_by_digest ON image_blobs (digest);
+CREATE TABLE layer_blobs (
+  diff_id    TEXT NOT NULL,
+  digest     TEXT NOT NULL,
+  size       INTEGER NOT NULL,
+  media_type TEXT NOT NULL,
+  PRIMARY KEY (diff_id, digest)
+) STRICT, WITHOUT ROWID;
+`,
 ];

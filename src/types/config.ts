@@ -63,6 +63,36 @@ export interface ImageLimits {
   readonly parallelLayers: number;
 }
 
+/**
+ * References that are never collected: one as it is kept, or a glob ("*", "?", "[abc]") over the whole of
+ * it.
+ */
+export interface ImagePin {
+  readonly pattern: string;
+  readonly exact: boolean;
+}
+
+/** What is collected without being asked. */
+export interface CollectionConfig {
+  /** Images of a registry that lost their last name, once that is `graceMs` ago. */
+  readonly collectReleased: boolean;
+  /** Nothing that was released, or used, more recently is collected. */
+  readonly graceMs: number;
+  /**
+   * When the file system is fuller than the high mark, unused images go, those unused for longest first,
+   * until it is below the low one. Null: never.
+   */
+  readonly marks: { readonly highPercent: number; readonly lowPercent: number } | null;
+  readonly intervalMs: number;
+}
+
+export interface ImagesConfig extends ImageLimits {
+  /** Keep layers in the form in which the registry sent them, beside the unpacked ones. */
+  readonly keepBlobs: boolean;
+  readonly pinned: readonly ImagePin[];
+  readonly gc: CollectionConfig;
+}
+
 export interface NetworkConfig {
   readonly cniConfDir: string;
   readonly cniBinDirs: readonly string[];
@@ -89,7 +119,7 @@ export interface BerthConfig {
   readonly missingController: "refuse" | "warn";
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly registry: RegistryConfig;
-  readonly images: ImageLimits;
+  readonly images: ImagesConfig;
   readonly network: NetworkConfig;
   /** Directory of Localhost seccomp profiles. */
   readonly seccompProfileDir: string;

@@ -10,6 +10,10 @@ export type BerthEvent =
       readonly podId: PodId;
       readonly at: Micros;
     }
-  | { readonly type: "image-pulled" | "image-removed"; readonly imageId: ImageId; readonly at: Micros };
+  | {
+      readonly type: "image-pulled" | "image-tagged" | "image-removed";
+      readonly imageId: ImageId;
+      readonly at: Micros;
+    };
 
 export type EventSink = (event: BerthEvent) => void;

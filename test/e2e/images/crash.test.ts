@@ -56,7 +56,7 @@ it.each([
     expect(listImages(deps)).toMatchObject([{ id, layers: { length: 3 } }]);
     expect(namesIn(deps.paths.staging)).toEqual([]);
     expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
-    expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, dropped: [] });
+    expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, missing: [] });
   } finally {
     await deps.registry.close();
     deps.store.close();

@@ -149,7 +149,7 @@ describe("an image on disk", () => {
     const [usage] = (await imageFsInfo(deps)).image;
     expect(usage).toMatchObject({ mountpoint: deps.paths.snapshots });
     expect(usage?.usedBytes).toBeGreaterThan(3_000_000);
-    expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, dropped: [] });
+    expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, missing: [] });
     await removeImage(deps, backgroundCall(), `${registry.host}/e2e/app:gzip`);
     expect(layersLeft()).toEqual([]);
     expect((await imageFsInfo(deps)).image[0]?.usedBytes).toBe(0);

@@ -101,7 +101,9 @@ export function makeWorld(): World {
         labels: {},
       }),
     );
-  store.exec(`INSERT INTO layers VALUES (1, 'sha256:d', 'sha256:b', 1, 1, 1, 1);
+  store.exec(`INSERT INTO layers
+        (number, diff_id, blob_digest, blob_size, unpacked_bytes, entries, created_at)
+      VALUES (1, 'sha256:d', 'sha256:b', 1, 1, 1, 1);
     INSERT INTO image_layers VALUES ('${IMAGE_ID}', 0, 1)`);
   const deps = makePodDeps({
     store,

@@ -5,12 +5,13 @@ import { imageFsInfo } from "../../../src/images/image-fs-info.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
 import { listImages } from "../../../src/images/list-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
+import { refuseDamaged } from "../../../src/images/refuse-damaged.ts";
 import { removeImage } from "../../../src/images/remove-image.ts";
 import { resolveImage } from "../../../src/images/resolve-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
 import { type Bench, makeBench, makeCall } from "./support/bench.ts";
-import { type FakeLayers, fakeLayers } from "./support/fake-layers.ts";
+import { type FakeLayers, fakeLayers, sha256 } from "./support/fake-layers.ts";
 import { makeImage, RegistryServer } from "./support/registry-server.ts";
 
 let registry: RegistryServer;
@@ -136,12 +137,12 @@ describe("sweepImages", () => {
   it("changes nothing that is right", async () => {
     makeImage(registry, "a/b", "v1", ["one"]);
     await pull("reg.test/a/b:v1");
-    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, dropped: [] });
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, missing: [] });
     expect(listImages(bench.deps)).toHaveLength(1);
   });
 
   it("works before anything was pulled", async () => {
-    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, dropped: [] });
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, missing: [] });
   });
 
   it("empties staging and removes layers without a row", async () => {
@@ -151,21 +152,29 @@ describe("sweepImages", () => {
     mkdirSync(join(paths.staging, "layer-x", "deep"), { recursive: true });
     writeFileSync(join(paths.staging, "file"), "");
     mkdirSync(paths.layer(77));
-    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 3, dropped: [] });
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 3, missing: [] });
     expect(bench.left()).toMatchObject({ staging: [], layers: { length: 1 } });
   });
 
-  it("drops an image that misses a layer, and keeps the others", async () => {
-    makeImage(registry, "a/b", "v1", ["one", "two"]);
+  it("takes an image that misses a layer for absent until it is pulled again", async () => {
+    const { id } = makeImage(registry, "a/b", "v1", ["one", "two"]);
     makeImage(registry, "a/c", "v1", ["one"]);
     await pull("reg.test/a/b:v1");
     await pull("reg.test/a/c:v1");
     const broken = imageStatus(bench.deps, "reg.test/a/b:v1");
     rmSync(bench.deps.paths.layer(broken!.layers[1]!), { recursive: true });
-    const report = await sweepImages(bench.deps, makeCall());
-    expect(report).toEqual({ removed: 0, dropped: [broken?.id] });
-    expect(listImages(bench.deps)).toMatchObject([{ repoTags: ["reg.test/a/c:v1"] }]);
-    await pull("reg.test/a/b:v1");
-    expect(listImages(bench.deps)).toHaveLength(2);
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({
+      removed: 0,
+      missing: [sha256(Buffer.from("two"))],
+    });
+    expect(imageStatus(bench.deps, "reg.test/a/b:v1")).toBeNull();
+    expect(() => refuseDamaged(bench.deps.store, broken!, "use it")).toThrow("directory is missing");
+    expect(imageStatus(bench.deps, "reg.test/a/c:v1")).not.toBeNull();
+    expect(await pull("reg.test/a/b:v1")).toBe(id);
+    const mended = imageStatus(bench.deps, "reg.test/a/b:v1");
+    expect(mended).toMatchObject({ repoTags: ["reg.test/a/b:v1"], layers: { length: 2 } });
+    expect(await readImageFile(bench.deps, mended!, "content.tar", 100)).toEqual(Buffer.from("two"));
+    expect(kernel.unpacks).toBe(3);
+    expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, missing: [] });
   });
 });

@@ -1,22 +1,31 @@
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { durably } from "../../../src/store/durable.ts";
+import { imageIdOfRef } from "../../../src/store/image-refs.ts";
 import {
   deleteImage,
   getImage,
-  imageIdOfRef,
+  imageIdOfManifest,
   imageIdsWithPrefix,
   putImage,
 } from "../../../src/store/images.ts";
 import {
   deleteLayer,
   findLayer,
+  findLayerRow,
   insertLayer,
   layerUsage,
   listLayers,
   reserveLayerNumber,
+  setLayerDamage,
   unreferencedLayers,
 } from "../../../src/store/layers.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
+import {
+  abandonedLayers,
+  forgetRetired,
+  retiredLayers,
+  usersOfRetired,
+} from "../../../src/store/retired-layers.ts";
 import type { Layer } from "../../../src/types/image.ts";
 
 let store: Store;
@@ -87,7 +96,7 @@ it("writes an image with its layers in order, and forgets it without them", () =
   expect(imageIdOfRef(store, "r/x:1")).toBeNull();
   expect(unreferencedLayers(store)).toEqual([layer(2, "2")]);
   expect(listLayers(store)).toHaveLength(2);
-  expect(layerUsage(store)).toEqual({ bytes: 200, entries: 6 });
+  expect(layerUsage(store)).toEqual({ bytes: 200, inodes: 6 });
 });
 
 it("moves a reference to the image that came last", () => {
@@ -114,4 +123,39 @@ it("writes nothing when the transaction fails", () => {
   ).toThrow("no");
   expect(listLayers(store)).toEqual([]);
   expect(store.pragma("synchronous", { simple: true })).toBe(1);
+});
+
+describe("a damaged layer", () => {
+  it("counts as missing, and is replaced for every image", () => {
+    put("a", [layer(1, "1"), layer(2, "2")]);
+    put("b", [layer(1, "1")]);
+    setLayerDamage(store, 1, "a file is empty");
+    expect(findLayer(store, digest("1"))).toBeUndefined();
+    expect(findLayerRow(store, digest("1"))).toEqual(layer(1, "1"));
+    expect(imageIdOfManifest(store, digest("a1"))).toBeNull();
+    durably(store, () => insertLayer(store, layer(3, "1")));
+    expect(getImage(store, digest("a"))?.layers).toEqual([3, 2]);
+    expect(getImage(store, digest("b"))?.layers).toEqual([3]);
+    expect(imageIdOfManifest(store, digest("a1"))).toBe(digest("a"));
+    expect(listLayers(store)).toEqual([layer(2, "2"), layer(3, "1")]);
+    expect(retiredLayers(store)).toEqual([1]);
+    expect(abandonedLayers(store)).toEqual([1]);
+  });
+
+  it("keeps its directory while a container has it", () => {
+    put("a", [layer(1, "1")]);
+    store.exec(`INSERT INTO pods (id, name, namespace, uid, attempt, handler, config, created_at, netns_path,
+        network, cgroup_path, boot_id) VALUES ('p', 'n', 'ns', 'u', 0, '', '{}', 1, '', '{}', '', '');
+      INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at, user,
+        cgroup_path, log_path, stop_signal, exec_template)
+        VALUES ('c', 'p', 'c', 0, '{"mounts":[]}', '${digest("a")}', '', 1, '{}', '', '', 15, '{}')`);
+    setLayerDamage(store, 1, "x");
+    durably(store, () => insertLayer(store, layer(2, "1")));
+    expect(usersOfRetired(store, 1)).toEqual(["c"]);
+    expect(abandonedLayers(store)).toEqual([]);
+    store.exec("DELETE FROM containers");
+    expect(abandonedLayers(store)).toEqual([1]);
+    forgetRetired(store, 1);
+    expect(retiredLayers(store)).toEqual([]);
+  });
 });

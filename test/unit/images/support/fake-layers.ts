@@ -1,7 +1,7 @@
 // A layer kernel without system calls: it really inflates, hashes and keeps the tar it was given.
 
 import { createHash } from "node:crypto";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import type { LayerKernel, LayerUnpack } from "../../../../src/kernel/kernel.ts";
@@ -36,8 +36,10 @@ export function fakeLayers(): FakeLayers {
       }
       return null;
     },
-    async treeUsage() {
-      return { bytes: 0, inodes: 0 };
+    async treeUsage(path) {
+      const names = await readdir(path);
+      const sizes = await Promise.all(names.map(async (name) => (await stat(join(path, name))).size));
+      return { bytes: sizes.reduce((sum, size) => sum + size, 0), inodes: names.length };
     },
     async syncFilesystem() {},
   };
