@@ -11,6 +11,7 @@ void RegisterNetns(Napi::Env env, Napi::Object exports);
 void RegisterLayer(Napi::Env env, Napi::Object exports);
 void RegisterRootfs(Napi::Env env, Napi::Object exports);
 void RegisterSeccomp(Napi::Env env, Napi::Object exports);
+void RegisterStats(Napi::Env env, Napi::Object exports);
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterProcess(env, exports);
@@ -20,6 +21,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterLayer(env, exports);
   RegisterRootfs(env, exports);
   RegisterSeccomp(env, exports);
+  RegisterStats(env, exports);
   return exports;
 }
 

@@ -274,6 +274,15 @@ Result CreateCgroup(const std::string& path) {
   return Result::success();
 }
 
+Result OpenCgroup(const std::string& path, Fd* directory) {
+  Place place;
+  Result result = Locate(path, &place);
+  if (!result.ok()) return result;
+  directory->reset(
+      OpenBeneath(place.mount.get(), place.relative(place.names.size()), O_RDONLY | O_DIRECTORY));
+  return directory->valid() ? Result::success() : Result::last("open", path.c_str());
+}
+
 Result WriteCgroup(const std::string& path, const std::string& file, const std::string& value) {
   Fd fd;
   Result result = OpenFile(path, file, O_WRONLY, &fd);

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "fd.h"
 #include "result.h"
 
 namespace berth {
@@ -14,6 +15,9 @@ Result FindCgroupMount(std::string* mount);
 /// mkdir of the whole path (0755); what exists is fine. The controllers that a container may need are passed
 /// on by every directory above it, as far as they and the kernel allow.
 Result CreateCgroup(const std::string& path);
+
+/// The directory of a cgroup, for reading. ENOENT when it is missing.
+Result OpenCgroup(const std::string& path, Fd* directory);
 
 /// Writes `value` to one interface file in one call.
 Result WriteCgroup(const std::string& path, const std::string& file, const std::string& value);

@@ -109,9 +109,9 @@ function make(deps: ContainerDeps, call: Call, making: Making): Promise<Containe
   return withSteps("CreateContainer", call, async (steps) => {
     const container = await reserve(deps, call, steps, making);
     const { planned, process } = await build(deps, call, steps, { pod, image, container });
-    // The pod may have been stopped meanwhile: then this container must not outlive it.
-    requireReadyPod(deps, pod.id, `create container "${config.metadata.name}"`);
     await steps.run("commit", () => {
+      // The pod may have been stopped meanwhile: then this container must not outlive it.
+      requireReadyPod(deps, pod.id, `create container "${config.metadata.name}"`);
       const { uid, gid, groups } = planned.user;
       const user = { uid, gid, groups };
       const prepared = { preparedAt: nowMicros(), process, user, execTemplate: planned.execTemplate };

@@ -1,11 +1,13 @@
 // What the verbs of containers work with.
 
+import { CgroupSampler } from "../cgroups/cgroup-sampler.ts";
 import type { HostFacts, Kernel } from "../kernel/kernel.ts";
 import type { Logger } from "../lib/call.ts";
 import { KeyedMutex, SingleFlight } from "../lib/single-flight.ts";
 import type { MonitorDriver } from "../monitor/monitor.ts";
 import { MonitorRegistry } from "../monitor/registry.ts";
 import type { Paths } from "../paths.ts";
+import { LayerUsage } from "../snapshots/layer-usage.ts";
 import type { Store } from "../store/open.ts";
 import type { BerthConfig } from "../types/config.ts";
 import type { BerthEvent, EventSink } from "../types/events.ts";
@@ -40,6 +42,8 @@ export interface ContainerDeps {
   /** Containers whose stop signal was sent: a second stop only shortens the wait. */
   readonly signalled: Set<ContainerId>;
   readonly sessions: OpenSessions;
+  readonly sampler: CgroupSampler;
+  readonly layerUsage: LayerUsage;
 }
 
 export interface ContainerParts {
@@ -71,5 +75,7 @@ export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
     exits: new ExitWaiters(),
     signalled: new Set(),
     sessions: new OpenSessions(),
+    sampler: new CgroupSampler(parts.kernel),
+    layerUsage: new LayerUsage(parts),
   };
 }

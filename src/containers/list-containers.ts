@@ -1,30 +1,13 @@
 import { visibleContainers } from "../store/containers.ts";
-import type { Container, ContainerState } from "../types/container.ts";
-import { stateOfContainer } from "./container-lifecycle.ts";
+import type { Container } from "../types/container.ts";
+import { type ContainerFilter, fitsFilter } from "./container-filter.ts";
 import type { ContainerDeps } from "./deps.ts";
-
-export interface ContainerFilter {
-  /** Whole id or a prefix of it. */
-  readonly id?: string | undefined;
-  readonly podId?: string | undefined;
-  readonly state?: ContainerState | undefined;
-  /** All of them must be there with these values. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-}
 
 /** Containers that match every part of the filter, the oldest first (CRI, ListContainers). */
 export function listContainers(
   deps: Pick<ContainerDeps, "store">,
   filter: ContainerFilter = {},
 ): Container[] {
-  const labels = Object.entries(filter.labels ?? {});
   const whole = filter.podId?.length === 64 ? filter.podId : undefined;
-  return visibleContainers(deps.store, whole).filter((container) => {
-    if (filter.id !== undefined && !container.id.startsWith(filter.id)) return false;
-    if (filter.podId !== undefined && !container.podId.startsWith(filter.podId)) return false;
-    if (filter.state !== undefined && stateOfContainer(container) !== filter.state) return false;
-    return labels.every(
-      ([key, value]) => Object.hasOwn(container.config.labels, key) && container.config.labels[key] === value,
-    );
-  });
+  return visibleContainers(deps.store, whole).filter(fitsFilter(filter));
 }

@@ -23,13 +23,13 @@ async function remove(deps: ContainerDeps, call: Call, id: ContainerId): Promise
   const container = findContainer(deps.store, id);
   if (container === null) return;
   const observe = (step: string, when: "before" | "after") => call.observeStep("RemoveContainer", step, when);
-  observe("reserve", "before");
+  await observe("reserve", "before");
   markContainerRemoving(deps.store, id, nowMicros());
-  observe("reserve", "after");
+  await observe("reserve", "after");
   if (stateOfContainer(container) === "RUNNING") {
-    observe("kill", "before");
+    await observe("kill", "before");
     await killContainer(deps, container);
-    observe("kill", "after");
+    await observe("kill", "after");
   }
   await undoContainer(deps, container, observe);
   // Who waits for a container that never ran must not wait for ever.

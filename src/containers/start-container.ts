@@ -30,11 +30,11 @@ async function start(deps: ContainerDeps, call: Call, id: ContainerId): Promise<
   if (stateOfContainer(container) === "RUNNING" && container.removingAt === null) return;
   requireState(container, "start");
   const monitor = requireMonitor(deps, container.podId, `start container "${id}"`);
-  call.observeStep("StartContainer", "release", "before");
+  await call.observeStep("StartContainer", "release", "before");
   const startedAt = await release(deps, monitor, container);
-  call.observeStep("StartContainer", "release", "after");
+  await call.observeStep("StartContainer", "release", "after");
   commitContainerStarted(deps.store, id, startedAt);
-  call.observeStep("StartContainer", "commit", "after");
+  await call.observeStep("StartContainer", "commit", "after");
   deps.events({ type: "container-started", containerId: id, podId: container.podId, at: startedAt });
 }
 

@@ -23,16 +23,16 @@ export async function stopContainer(
   const container = findContainer(deps.store, id);
   if (container === null || stateOfContainer(container) !== "RUNNING") return;
   if (timeoutSeconds > 0) {
-    call.observeStep("StopContainer", "signal", "before");
+    await call.observeStep("StopContainer", "signal", "before");
     sendStopSignal(deps, container);
-    call.observeStep("StopContainer", "signal", "after");
+    await call.observeStep("StopContainer", "signal", "after");
     const timeoutMs = Math.min(timeoutSeconds * 1000, MAX_TIMER_MS);
     if (await awaitExit(deps, container, timeoutMs, call.signal)) return;
     throwIfAborted(call, `stop container "${id}"`);
   }
-  call.observeStep("StopContainer", "kill", "before");
+  await call.observeStep("StopContainer", "kill", "before");
   await killContainer(deps, container);
-  call.observeStep("StopContainer", "kill", "after");
+  await call.observeStep("StopContainer", "kill", "after");
 }
 
 /** The signal goes by pidfd and not through the monitor, which may be hung. */

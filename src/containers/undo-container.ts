@@ -12,7 +12,7 @@ import type { ContainerDeps } from "./deps.ts";
 const FORGET_TIMEOUT_MS = 2_000;
 
 /** Told before and after each part; see StepObserver. */
-export type PartObserver = (part: string, when: "before" | "after") => void;
+export type PartObserver = (part: string, when: "before" | "after") => Promise<void> | void;
 
 /**
  * Kills the container, has its monitor forget it, removes cgroup, snapshot and row, in this order. The
@@ -30,9 +30,9 @@ export async function undoContainer(
     ["row", () => deleteContainer(deps.store, container.id)],
   ];
   for (const [part, run] of parts) {
-    observe(part, "before");
+    await observe(part, "before");
     await run();
-    observe(part, "after");
+    await observe(part, "after");
   }
   deps.signalled.delete(container.id);
 }

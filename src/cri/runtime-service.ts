@@ -12,6 +12,7 @@ import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
 import { podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
 import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
 import { resourcesFromProto } from "./security-from-proto.ts";
+import { metricCalls, statsCalls } from "./stats-calls.ts";
 import { unimplemented, unimplementedStream } from "./unimplemented.ts";
 import type { CriVerbs } from "./verbs.ts";
 
@@ -32,6 +33,8 @@ export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.Ru
     ...podCalls(verbs, edge),
     ...containerCalls(verbs, edge),
     ...processCalls(verbs, edge),
+    ...statsCalls(verbs, edge),
+    ...metricCalls(verbs, edge),
     ...laterCalls(edge),
   };
 }
@@ -163,19 +166,10 @@ function laterCalls(edge: RuntimeEdge) {
     exec: unimplemented(edge, "Exec"),
     attach: unimplemented(edge, "Attach"),
     portForward: unimplemented(edge, "PortForward"),
-    containerStats: unimplemented(edge, "ContainerStats"),
-    listContainerStats: unimplemented(edge, "ListContainerStats"),
-    streamContainerStats: unimplementedStream(edge, "StreamContainerStats"),
-    podSandboxStats: unimplemented(edge, "PodSandboxStats"),
-    listPodSandboxStats: unimplemented(edge, "ListPodSandboxStats"),
-    streamPodSandboxStats: unimplementedStream(edge, "StreamPodSandboxStats"),
     checkpointContainer: unimplemented(edge, "CheckpointContainer"),
     checkpointPod: unimplemented(edge, "CheckpointPod"),
     restorePod: unimplemented(edge, "RestorePod"),
     getContainerEvents: unimplementedStream(edge, "GetContainerEvents"),
-    listMetricDescriptors: unimplemented(edge, "ListMetricDescriptors"),
-    listPodSandboxMetrics: unimplemented(edge, "ListPodSandboxMetrics"),
-    streamPodSandboxMetrics: unimplementedStream(edge, "StreamPodSandboxMetrics"),
     updatePodSandboxResources: unimplemented(edge, "UpdatePodSandboxResources"),
   };
 }

@@ -1,8 +1,10 @@
 // The verbs behind the CRI, bound to what they work with. Tests bind others.
 
+import { containerStats } from "../containers/container-stats.ts";
 import { containerStatus } from "../containers/container-status.ts";
 import { createContainer } from "../containers/create-container.ts";
 import { execSync } from "../containers/exec-sync.ts";
+import { listContainerStats } from "../containers/list-container-stats.ts";
 import { listContainers } from "../containers/list-containers.ts";
 import { removeContainer } from "../containers/remove-container.ts";
 import { reopenContainerLog } from "../containers/reopen-container-log.ts";
@@ -17,6 +19,9 @@ import { pullImage } from "../images/pull-image.ts";
 import { removeImage } from "../images/remove-image.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
+import { listPodSandboxMetrics } from "../pods/list-pod-sandbox-metrics.ts";
+import { listPodSandboxStats } from "../pods/list-pod-sandbox-stats.ts";
+import { podSandboxStats } from "../pods/pod-sandbox-stats.ts";
 import { podSandboxStatus } from "../pods/pod-sandbox-status.ts";
 import { removePodSandbox } from "../pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../pods/run-pod-sandbox.ts";
@@ -30,6 +35,9 @@ const verbs = {
   removePodSandbox,
   podSandboxStatus,
   listPodSandbox,
+  podSandboxStats,
+  listPodSandboxStats,
+  listPodSandboxMetrics,
   runtimeStatus,
   updateRuntimeConfig,
   createContainer,
@@ -38,6 +46,8 @@ const verbs = {
   removeContainer,
   containerStatus,
   listContainers,
+  containerStats,
+  listContainerStats,
   updateContainerResources,
   execSync,
   reopenContainerLog,

@@ -39,14 +39,14 @@ export async function fetchLayer(job: LayerJob, source: LayerSource, signal: Abo
     const result = await unpackInto(job, source, staged, signal);
     checkResult(job, source, result);
     signal.throwIfAborted();
-    call.observeStep("pullImage", "place-layer", "before");
+    await call.observeStep("pullImage", "place-layer", "before");
     const number = reserveLayerNumber(deps.store);
     const place = deps.paths.layer(number);
     await mkdir(dirname(place), { recursive: true, mode: 0o700 });
     await rename(staged, place);
     current = place;
     await syncDirectory(dirname(place));
-    call.observeStep("pullImage", "place-layer", "after");
+    await call.observeStep("pullImage", "place-layer", "after");
     const layer = layerOf(number, source, result);
     // Somebody whose pull had been given up may have been as quick: one directory per diff ID.
     const other = findLayer(deps.store, layer.diffId) ?? deps.desk.uncommitted(layer.diffId);

@@ -12,10 +12,17 @@ import { makeLayerKernel, type NativeLayers } from "./layers.ts";
 import { makeNetnsKernel, type NetnsNative } from "./netns.ts";
 import { makeProcessKernel, type ProcessNative } from "./process.ts";
 import { makeSeccompKernel, type SeccompNative } from "./seccomp.ts";
+import { makeStatsKernel, type StatsNative } from "./stats.ts";
 
 const NAME = "berth.node";
 
-type Native = ProcessNative & CgroupNative & NetnsNative & NativeLayers & SeccompNative & HostNative;
+type Native = ProcessNative &
+  CgroupNative &
+  NetnsNative &
+  NativeLayers &
+  SeccompNative &
+  StatsNative &
+  HostNative;
 
 /**
  * Loads the addon from `nativePath`, else from where BERTH_NATIVE says, else from beside this file or
@@ -29,6 +36,7 @@ export function loadKernel(nativePath: string = findAddon(process.env, import.me
     ...makeNetnsKernel(native),
     ...makeLayerKernel(native),
     ...makeSeccompKernel(native),
+    ...makeStatsKernel(native),
     ...makeHostKernel(native),
   };
 }

@@ -2,7 +2,8 @@
 
 import { KernelError } from "../lib/errors.ts";
 import type { ProcessRef } from "../types/pod.ts";
-import type { HostFacts, Kernel, LayerUnpack } from "./kernel.ts";
+import type { HostFacts, Kernel, LayerUnpack, StatsReading } from "./kernel.ts";
+import { STATS_FIELDS } from "./stats.ts";
 
 export interface KernelCall {
   readonly name: string;
@@ -146,6 +147,28 @@ export class FakeKernel implements Kernel {
   async compileSeccomp(): Promise<Uint8Array> {
     this.#record("compileSeccomp");
     return Uint8Array.of(6, 0, 0, 0, 0, 0, 0xff, 0x7f);
+  }
+
+  /** Rows that readStats gives, by cgroup: the fields that are not NaN. */
+  readonly stats = new Map<string, Readonly<Record<string, number>>>();
+  /** Text of /proc/<pid>/net/dev, by pid. */
+  readonly networkDevices = new Map<number, string>();
+
+  async readStats(wishes: Parameters<Kernel["readStats"]>[0]): Promise<StatsReading> {
+    this.#record(
+      "readStats",
+      wishes.map(({ path }) => path),
+    );
+    const rows = wishes.flatMap(({ path }) => {
+      const row = this.stats.get(path) ?? {};
+      return STATS_FIELDS.map((field) => row[field] ?? Number.NaN);
+    });
+    const texts = wishes.map(() => "");
+    return { numbers: Float64Array.from(rows), io: texts, hugepages: texts };
+  }
+
+  async readNetworkDevices(processes: readonly ProcessRef[]): Promise<string[]> {
+    return processes.map(({ pid }) => this.networkDevices.get(pid) ?? "");
   }
 
   async hostFacts(): Promise<HostFacts> {

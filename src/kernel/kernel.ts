@@ -158,10 +158,30 @@ export interface HostKernel {
   hostFacts(): Promise<HostFacts>;
 }
 
+/** 0: interface files alone; 1: also each process; 2: also each process's descriptors. */
+export type StatsDepth = 0 | 1 | 2;
+
+export interface StatsReading {
+  /** One row per wish, columns as STATS_FIELDS; NaN for what is not counted here, Infinity for "max". */
+  readonly numbers: Float64Array;
+  /** Per wish of depth 2: io.stat as it is, "" without the io controller. */
+  readonly io: readonly string[];
+  /** Per wish of depth 2: lines of "<page size> <bytes>". */
+  readonly hugepages: readonly string[];
+}
+
+export interface StatsKernel {
+  /** One look at many cgroups. A missing one has a row of NaN alone. */
+  readStats(wishes: readonly { path: string; depth: StatsDepth }[]): Promise<StatsReading>;
+  /** Text of /proc/<pid>/net/dev per process, "" when it is gone. */
+  readNetworkDevices(processes: readonly ProcessRef[]): Promise<string[]>;
+}
+
 export interface Kernel
   extends ProcessKernel,
     CgroupKernel,
     NetnsKernel,
     LayerKernel,
     SeccompKernel,
+    StatsKernel,
     HostKernel {}

@@ -9,8 +9,11 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Told of each named step of a verb before and after it runs (crash tests stop the daemon here). */
-export type StepObserver = (verb: string, step: string, when: "before" | "after") => void;
+/**
+ * Told of each named step of a verb before and after it runs, and waited for: crash tests stop the daemon
+ * here, others make it slow.
+ */
+export type StepObserver = (verb: string, step: string, when: "before" | "after") => Promise<void> | void;
 
 export interface Call {
   /** Aborted when the client went away or its deadline passed. */

@@ -21,9 +21,9 @@ export class Steps {
     undo?: (() => Promise<unknown> | unknown) | undefined,
   ): Promise<T> {
     if (undo !== undefined) this.#undo.push({ step, run: undo });
-    this.#call.observeStep(this.#verb, step, "before");
+    await this.#call.observeStep(this.#verb, step, "before");
     const result = await action();
-    this.#call.observeStep(this.#verb, step, "after");
+    await this.#call.observeStep(this.#verb, step, "after");
     return result;
   }
 

@@ -31,9 +31,9 @@ export async function releasePod(
   observe: PartObserver = () => {},
 ): Promise<void> {
   const part = async (name: string, run: () => Promise<unknown>) => {
-    observe(name, "before");
+    await observe(name, "before");
     await run();
-    observe(name, "after");
+    await observe(name, "after");
   };
   await part("containers", () => endContainers(deps, pod));
   // The monitor goes although the network's DEL may fail: only the namespace's pin is needed to repeat that.

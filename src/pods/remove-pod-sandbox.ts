@@ -29,9 +29,9 @@ async function remove(deps: PodDeps, call: Call, id: PodId): Promise<void> {
     ["row", () => deletePod(deps.store, id)],
   ];
   for (const [step, run] of steps) {
-    call.observeStep("RemovePodSandbox", step, "before");
+    await call.observeStep("RemovePodSandbox", step, "before");
     await run();
-    call.observeStep("RemovePodSandbox", step, "after");
+    await call.observeStep("RemovePodSandbox", step, "after");
   }
   deps.events({ type: "pod-removed", podId: id, at: nowMicros() });
 }

@@ -20,12 +20,12 @@ async function stop(deps: PodDeps, call: Call, id: PodId): Promise<void> {
   const pod = findPod(deps.store, id);
   if (pod === null || pod.readyAt === null || isReleased(pod)) return;
   const observe = (step: string, when: "before" | "after") => call.observeStep("StopPodSandbox", step, when);
-  observe("reserve", "before");
+  await observe("reserve", "before");
   markPodStopped(deps.store, id, nowMicros());
-  observe("reserve", "after");
+  await observe("reserve", "after");
   await releasePod(deps, call, pod, observe);
-  observe("commit", "before");
+  await observe("commit", "before");
   commitPodReleased(deps.store, id);
-  observe("commit", "after");
+  await observe("commit", "after");
   deps.events({ type: "pod-stopped", podId: id, at: nowMicros() });
 }

@@ -1,0 +1,37 @@
+// Looks at many containers at once.
+
+import type { SampleWish } from "../cgroups/cgroup-sampler.ts";
+import type { StatsDepth } from "../kernel/kernel.ts";
+import type { Container } from "../types/container.ts";
+import type { CgroupSample, ContainerStats } from "../types/stats.ts";
+import type { ContainerDeps } from "./deps.ts";
+
+export type MeasureDeps = Pick<ContainerDeps, "sampler" | "layerUsage">;
+
+/** What the sampler is to look at for a container. */
+export function sampleWish({ cgroupPath, startedAt }: Container, depth: StatsDepth): SampleWish {
+  return { path: cgroupPath, depth, since: startedAt };
+}
+
+/** The samples of `containers`, in their order, with what they wrote to their layers. */
+export async function withLayers(
+  deps: Pick<MeasureDeps, "layerUsage">,
+  containers: readonly Container[],
+  samples: readonly (CgroupSample | null)[],
+): Promise<ContainerStats[]> {
+  const layers = await deps.layerUsage.usage(containers.map(({ snapshot }) => snapshot));
+  return containers.map((container, index) => ({
+    container,
+    sample: samples[index] ?? null,
+    writableLayer: layers[index] ?? null,
+  }));
+}
+
+/** Samples and layers in one go. */
+export async function measureContainers(
+  deps: MeasureDeps,
+  containers: readonly Container[],
+): Promise<ContainerStats[]> {
+  const samples = await deps.sampler.sample(containers.map((container) => sampleWish(container, 1)));
+  return await withLayers(deps, containers, samples);
+}
