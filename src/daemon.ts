@@ -11,7 +11,9 @@ import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
 import { serveEngine } from "./engine/serve.ts";
+import { serveImageStore } from "./engine/serve-image-store.ts";
 import { makeImageDeps } from "./images/deps.ts";
+import { ImageCollector } from "./images/image-collector.ts";
 import { recoverImages } from "./images/recover-images.ts";
 import { loadKernel } from "./kernel/binding.ts";
 import { backgroundCall, type Logger } from "./lib/call.ts";
@@ -111,7 +113,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   await makeDirectories(paths);
   const locks = [lockDirectory(paths.root), lockDirectory(paths.state)];
   const parts = await makeParts(config, paths, log);
-  const { deps, reconciler, store, network } = parts;
+  const { deps, reconciler, collector, store, network } = parts;
 
   // Pulls write where the sweep removes, so it ends before the first call.
   const call = backgroundCall(log, deps.observeStep);
@@ -123,12 +125,15 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   });
   serveCri(server, deps);
   serveEngine(server, deps);
+  serveImageStore(server, deps);
   await listen(server, paths.socket);
+  collector.start();
   log.info({ version, socket: paths.socket, root: paths.root, state: paths.state }, "berthd is ready");
 
   return async () => {
     await endServer(server);
     reconciler.stop();
+    collector.stop();
     deps.monitors.closeAll();
     network.close();
     store.close();
@@ -156,7 +161,9 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const deps = { ...images, ...pods, observeStep, hub };
   const reconciler = new Reconciler(deps, backgroundCall(log, observeStep));
   hub.subscribe((event) => reconciler.onEvent(event));
-  return { deps, reconciler, store, network };
+  const collector = new ImageCollector(deps, backgroundCall(log, observeStep));
+  hub.subscribe((event) => collector.onEvent(event));
+  return { deps, reconciler, collector, store, network };
 }
 
 /** Lets the calls in hand end, for a while; what they do goes on or is undone at the next start. */

@@ -28,11 +28,22 @@ export const COMMANDS: readonly Registered[] = [
   { name: "pull", summary: "Download an image from a registry", load: () => import("./commands/pull.ts") },
   { name: "load", summary: "Load images from a tar", load: () => import("./commands/load.ts") },
   { name: "images", summary: "List images", load: () => import("./commands/images.ts") },
+  { name: "tag", summary: "Give an image a further name", load: () => import("./commands/tag.ts") },
   { name: "rmi", summary: "Remove images", load: () => import("./commands/rmi.ts") },
   {
     name: "inspect",
     summary: "Show everything known of containers, pods and images",
     load: () => import("./commands/inspect.ts"),
+  },
+  {
+    name: "image prune",
+    summary: "Remove images that nothing needs",
+    load: () => import("./commands/image-prune.ts"),
+  },
+  {
+    name: "system df",
+    summary: "Show what is on the disk",
+    load: () => import("./commands/system-df.ts"),
   },
   { name: "info", summary: "Show what the daemon is and has", load: () => import("./commands/info.ts") },
   {
@@ -52,8 +63,10 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     pull: "pull",
     load: "load",
     inspect: "inspect",
+    tag: "tag",
+    prune: "image prune",
   },
-  system: { info: "info" },
+  system: { info: "info", df: "system df" },
 };
 
 const CONTAINER_COMMANDS = [

@@ -10,6 +10,7 @@ import { dropUnneededRows, removeLayerTrees } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
 import { recordImage } from "./image-record.ts";
 import { resolveImage } from "./resolve-image.ts";
+import { idOf } from "./unused-images.ts";
 
 /**
  * Removes the image that `reference` names, with all its tags and digests, and the layers that nothing else
@@ -41,21 +42,11 @@ function dropRows(deps: ImageDeps, reference: string): { image: Image; layers: L
 }
 
 function refuseInUse(deps: ImageDeps, image: Image, reference: string): void {
-  const volume = imageVolumes(deps.store).find((use) => names(deps, use.reference, image));
+  const volume = imageVolumes(deps.store).find((use) => idOf(deps.store, use.reference) === image.id);
   const user = containersOfImage(deps.store, image.id)[0] ?? volume?.containerId;
   if (user === undefined) return;
   throw new BerthError(
     "FAILED_PRECONDITION",
     `remove image "${reference}": container "${user}" uses it; remove the container first`,
   );
-}
-
-function names(deps: ImageDeps, reference: string, image: Image): boolean {
-  try {
-    return resolveImage(deps.store, reference)?.id === image.id;
-  } catch (error) {
-    // What no longer names one image holds none.
-    if (error instanceof BerthError && error.code === "INVALID_ARGUMENT") return false;
-    throw error;
-  }
 }

@@ -130,6 +130,8 @@ export interface ImageUse {
   readonly releasedAt: Micros | null;
   /** It was loaded or imported. */
   readonly local: boolean;
+  /** Somebody gave it a tag, or asked for it by digest. */
+  readonly named: boolean;
 }
 
 /**
@@ -137,12 +139,13 @@ export interface ImageUse {
  * at.
  */
 export function idleImages(store: Store): ImageUse[] {
-  const sql = `SELECT id, used_at AS usedAt, released_at AS releasedAt, local FROM images
-    WHERE id NOT IN (SELECT image_id FROM containers) ORDER BY used_at, id`;
-  return statement<Omit<ImageUse, "local"> & { local: number }>(store, sql)
+  const sql = `SELECT id, used_at AS usedAt, released_at AS releasedAt, local,
+      EXISTS (SELECT 1 FROM image_refs r WHERE r.image_id = images.id AND r.asked = 1) AS named
+    FROM images WHERE id NOT IN (SELECT image_id FROM containers) ORDER BY used_at, id`;
+  return statement<Omit<ImageUse, "local" | "named"> & { local: number; named: number }>(store, sql)
     .all()
     .filter(({ id }) => !isPinned(store, id))
-    .map((row) => ({ ...row, local: row.local !== 0 }));
+    .map((row) => ({ ...row, local: row.local !== 0, named: row.named !== 0 }));
 }
 
 /** Deletes the image with its references; its layers stay. */

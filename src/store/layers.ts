@@ -154,6 +154,15 @@ export function layerUsage(store: Store): { bytes: number; inodes: number } {
   return statement<{ bytes: number; inodes: number }>(store, sql).get() ?? { bytes: 0, inodes: 0 };
 }
 
+/** Bytes on disk of layers that none but these images have. */
+export function exclusiveBytes(store: Store, ids: readonly ImageId[]): number {
+  const sql = `SELECT total(coalesce(disk_bytes, unpacked_bytes)) AS bytes FROM layers
+    WHERE number IN (SELECT layer FROM image_layers WHERE image_id IN (SELECT value FROM json_each(?1)))
+      AND number NOT IN (
+        SELECT layer FROM image_layers WHERE image_id NOT IN (SELECT value FROM json_each(?1)))`;
+  return statement<{ bytes: number }>(store, sql).get({ 1: JSON.stringify(ids) })?.bytes ?? 0;
+}
+
 function conditionOf(row: LayerRow): LayerCondition {
   return { ...layerOf(row), damage: row.damage };
 }

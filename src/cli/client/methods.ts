@@ -2,6 +2,7 @@
 // these alone.
 
 import * as engine from "../../gen/berth/v1/engine.ts";
+import * as images from "../../gen/berth/v1/images.ts";
 import * as cri from "../../gen/runtime/v1/api.ts";
 
 export interface Method<Request, Response> {
@@ -28,6 +29,7 @@ function method<Request, Response>(
 }
 
 const E = "/berth.v1.Engine";
+const S = "/berth.v1.Images";
 const R = "/runtime.v1.RuntimeService";
 const I = "/runtime.v1.ImageService";
 
@@ -51,6 +53,11 @@ export const signalContainer = method(
 export const logs = method(`${E}/Logs`, engine.LogsRequest, engine.LogsResponse);
 export const pullImage = method(`${E}/PullImage`, engine.PullImageRequest, engine.PullImageResponse);
 export const loadImage = method(`${E}/LoadImage`, engine.LoadImageRequest, engine.LoadImageResponse);
+
+export const tagImage = method(`${S}/TagImage`, images.TagImageRequest, images.TagImageResponse);
+export const untagImage = method(`${S}/UntagImage`, images.UntagImageRequest, images.UntagImageResponse);
+export const pruneImages = method(`${S}/PruneImages`, images.PruneImagesRequest, images.PruneImagesResponse);
+export const diskUsage = method(`${S}/DiskUsage`, images.DiskUsageRequest, images.DiskUsageResponse);
 
 export const version = method(`${R}/Version`, cri.VersionRequest, cri.VersionResponse);
 export const runPodSandbox = method(

@@ -10,7 +10,7 @@ import { removeImage } from "../../../src/images/remove-image.ts";
 import { resolveImage } from "../../../src/images/resolve-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
-import { type Bench, makeBench, makeCall } from "./support/bench.ts";
+import { addContainer, type Bench, makeBench, makeCall } from "./support/bench.ts";
 import { type FakeLayers, fakeLayers, sha256 } from "./support/fake-layers.ts";
 import { makeImage, RegistryServer } from "./support/registry-server.ts";
 
@@ -30,17 +30,6 @@ afterEach(async () => {
 
 const pull = (image: string) => pullImage(bench.deps, makeCall(), { image });
 const remove = (reference: string) => removeImage(bench.deps, makeCall(), reference);
-
-function addContainer(id: string, imageId: string, mounts: object[] = []) {
-  const { store } = bench.deps;
-  store.exec(`INSERT OR IGNORE INTO pods (id, name, namespace, uid, attempt, handler, config, created_at,
-    netns_path, network, cgroup_path, boot_id)
-    VALUES ('p', 'n', 'ns', 'u', 0, '', '{}', 1, '', '{}', '', '')`);
-  const sql = `INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at,
-    user, cgroup_path, log_path, stop_signal, exec_template)
-    VALUES (?, 'p', ?, 0, ?, ?, '', 1, '{}', '', '', 15, '{}')`;
-  store.prepare(sql).run(id, id, JSON.stringify({ mounts }), imageId);
-}
 
 describe("resolveImage", () => {
   it("finds an image by everything that names it", async () => {
@@ -102,7 +91,10 @@ describe("removeImage", () => {
     makeImage(registry, "a/volume", "v1", ["two"]);
     await pull("reg.test/a/b:v1");
     await pull("reg.test/a/volume:v1");
-    addContainer("c1", id, [{ image: { image: "reg.test/a/volume:v1" } }, { hostPath: "/x" }]);
+    addContainer(bench.deps.store, "c1", id, [
+      { image: { image: "reg.test/a/volume:v1" } },
+      { hostPath: "/x" },
+    ]);
     for (const reference of ["reg.test/a/b:v1", "reg.test/a/volume:v1"]) {
       await expect(remove(reference)).rejects.toMatchObject({
         code: "FAILED_PRECONDITION",

@@ -9,7 +9,7 @@ import { type Call, silentLogger } from "../../../../src/lib/call.ts";
 import { makePaths } from "../../../../src/paths.ts";
 import { RegistryClient } from "../../../../src/registry/client.ts";
 import type { Timings } from "../../../../src/registry/transport.ts";
-import { openStore } from "../../../../src/store/open.ts";
+import { openStore, type Store } from "../../../../src/store/open.ts";
 import type { BerthConfig, RegistryConfig } from "../../../../src/types/config.ts";
 import type { BerthEvent } from "../../../../src/types/events.ts";
 
@@ -65,4 +65,15 @@ function namesIn(directory: string): string[] {
   } catch {
     return [];
   }
+}
+
+/** A row of a container with nothing behind it. */
+export function addContainer(store: Store, id: string, imageId: string, mounts: object[] = []): void {
+  store.exec(`INSERT OR IGNORE INTO pods (id, name, namespace, uid, attempt, handler, config, created_at,
+    netns_path, network, cgroup_path, boot_id)
+    VALUES ('p', 'n', 'ns', 'u', 0, '', '{}', 1, '', '{}', '', '')`);
+  const sql = `INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at,
+    user, cgroup_path, log_path, stop_signal, exec_template)
+    VALUES (?, 'p', ?, 0, ?, ?, '', 1, '{}', '', '', 15, '{}')`;
+  store.prepare(sql).run(id, id, JSON.stringify({ mounts }), imageId);
 }

@@ -1,0 +1,31 @@
+import { rm } from "node:fs/promises";
+import type { Logger } from "../lib/call.ts";
+import { messageOf } from "../lib/errors.ts";
+import { deleteBlob, unheldBlobs } from "../store/blobs.ts";
+import { abandonedLayers, forgetRetired } from "../store/retired-layers.ts";
+import type { ImageDeps } from "./deps.ts";
+
+/**
+ * Takes off the disk what no image and no container has any more. Goes on after a failure, which is logged.
+ */
+export async function sweepUnneeded(deps: ImageDeps, log: Logger): Promise<void> {
+  for (const number of abandonedLayers(deps.store)) {
+    const path = deps.paths.layer(number);
+    try {
+      await deps.kernel.removeTree(path);
+      forgetRetired(deps.store, number);
+    } catch (error) {
+      log.error({ path, error: messageOf(error) }, "remove replaced layer failed");
+    }
+  }
+  for (const { digest } of unheldBlobs(deps.store)) {
+    // The row first: no row, no blob.
+    deleteBlob(deps.store, digest);
+    const path = deps.paths.blob(digest);
+    try {
+      await rm(path, { force: true });
+    } catch (error) {
+      log.error({ path, error: messageOf(error) }, "remove blob failed");
+    }
+  }
+}
