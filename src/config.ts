@@ -8,6 +8,7 @@ import { type Static, Type } from "typebox";
 import Value from "typebox/value";
 import { ImagesSchema, imagesOf } from "./config/images.ts";
 import { RegistrySchema, registryOf } from "./config/registry.ts";
+import { StreamingSchema, streamingOf } from "./config/streaming.ts";
 import { BerthError, errnoOf, messageOf } from "./lib/errors.ts";
 import { nearest } from "./lib/nearest.ts";
 import type { BerthConfig } from "./types/config.ts";
@@ -43,6 +44,7 @@ const FileSchema = Type.Object({
     }),
   ),
   images: Type.Optional(ImagesSchema),
+  streaming: Type.Optional(StreamingSchema),
   registry: Type.Optional(RegistrySchema),
 });
 
@@ -159,6 +161,7 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
       maxNetworks: file.network?.max_networks ?? 1,
       pluginTimeoutMs: (file.network?.plugin_timeout_seconds ?? 60) * 1000,
     },
+    streaming: streamingOf(file.streaming),
     seccompProfileDir: file.seccomp_profile_dir ?? "/var/lib/kubelet/seccomp",
     forceLegacyOverlay: file.force_legacy_overlay ?? false,
   };

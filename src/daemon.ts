@@ -28,6 +28,7 @@ import { Reconciler } from "./reconcile/reconcile.ts";
 import { RegistryClient } from "./registry/client.ts";
 import { readImageFile } from "./snapshots/read-image-file.ts";
 import { lockDirectory } from "./store/root-lock.ts";
+import { StreamingServer } from "./streaming/server.ts";
 import type { BerthConfig } from "./types/config.ts";
 import type { BerthEvent } from "./types/events.ts";
 
@@ -123,15 +124,19 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
   });
-  serveCri(server, deps);
+  const streaming = new StreamingServer(config.streaming, log);
+  await streaming.listen();
+  serveCri(server, { ...deps, streaming });
   serveEngine(server, deps);
   serveImageStore(server, deps);
   await listen(server, paths.socket);
   collector.start();
-  log.info({ version, socket: paths.socket, root: paths.root, state: paths.state }, "berthd is ready");
+  const where = { socket: paths.socket, root: paths.root, state: paths.state, streaming: streaming.url };
+  log.info({ version, ...where }, "berthd is ready");
 
   return async () => {
-    await endServer(server);
+    // First: their clients are told of the end before the monitors' connections go.
+    await Promise.all([streaming.close(), endServer(server)]);
     reconciler.stop();
     collector.stop();
     deps.monitors.closeAll();

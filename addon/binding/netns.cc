@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "../kernel/fd.h"
 #include "translate.h"
 
 namespace berth::binding {
@@ -39,12 +40,31 @@ Napi::Value ListNetnsDoor(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value DialLoopbackDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  auto port = static_cast<uint16_t>(NumberArgument(info, 1));
+  auto timeout_ms = static_cast<int>(NumberArgument(info, 2));
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto fd = std::make_shared<Fd>();
+  return Run(
+      info.Env(), Where::kThread,
+      [path, port, timeout_ms, fd] {
+        int connected = -1;
+        Result result = DialLoopback(path, port, timeout_ms, &connected);
+        fd->reset(connected);
+        return result;
+      },
+      // From here on it is the socket's that JavaScript makes of it.
+      [fd](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, fd->release()); });
+}
+
 }  // namespace
 
 void RegisterNetns(Napi::Env env, Napi::Object exports) {
   exports.Set("createNetns", Napi::Function::New(env, CreateNetnsDoor));
   exports.Set("removeNetns", Napi::Function::New(env, RemoveNetnsDoor));
   exports.Set("listNetns", Napi::Function::New(env, ListNetnsDoor));
+  exports.Set("dialLoopback", Napi::Function::New(env, DialLoopbackDoor));
 }
 
 }  // namespace berth::binding

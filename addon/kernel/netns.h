@@ -1,6 +1,7 @@
 // Network namespaces without a process: made on a thread of their own and pinned by a bind mount.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,5 +19,11 @@ Result RemoveNetns(const std::string& path);
 
 /// Paths directly beneath `directory` at which a network namespace is pinned. A missing directory has none.
 Result ListNetns(const std::string& directory, std::vector<std::string>* paths);
+
+/// Connects to a TCP port of the loopback, 127.0.0.1 first and ::1 when that refuses, within `timeout_ms`
+/// each. In the network namespace pinned at `path`, which the calling thread enters and cannot leave: it must
+/// end afterwards; with an empty path in the caller's own. `fd` is a non-blocking, close-on-exec socket that
+/// is the caller's from then on.
+Result DialLoopback(const std::string& path, uint16_t port, int timeout_ms, int* fd);
 
 }  // namespace berth

@@ -7,16 +7,17 @@ import { containerConfigFromProto, containerFilterFromProto } from "./container-
 import { containerStatusToProto, containerToProto, rememberImages } from "./container-to-proto.ts";
 import { filled, invalidField, present, seconds, text, texts } from "./fields.ts";
 import { containerInfo, podInfo } from "./info.ts";
-import { type Surroundings, serverStream, unary } from "./intercept.ts";
+import { serverStream, unary } from "./intercept.ts";
 import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
 import { podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
 import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
 import { resourcesFromProto } from "./security-from-proto.ts";
 import { metricCalls, statsCalls } from "./stats-calls.ts";
+import { type StreamingEdge, streamingCalls } from "./streaming-calls.ts";
 import { unimplemented, unimplementedStream } from "./unimplemented.ts";
 import type { CriVerbs } from "./verbs.ts";
 
-export type RuntimeEdge = Surroundings & { readonly config: BerthConfig };
+export type RuntimeEdge = StreamingEdge & { readonly config: BerthConfig };
 
 /** Handlers of every call of RuntimeService. */
 export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.RuntimeServiceServer {
@@ -35,6 +36,7 @@ export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.Ru
     ...processCalls(verbs, edge),
     ...statsCalls(verbs, edge),
     ...metricCalls(verbs, edge),
+    ...streamingCalls(verbs, edge),
     ...laterCalls(edge),
   };
 }
@@ -163,9 +165,6 @@ function processCalls(
 
 function laterCalls(edge: RuntimeEdge) {
   return {
-    exec: unimplemented(edge, "Exec"),
-    attach: unimplemented(edge, "Attach"),
-    portForward: unimplemented(edge, "PortForward"),
     checkpointContainer: unimplemented(edge, "CheckpointContainer"),
     checkpointPod: unimplemented(edge, "CheckpointPod"),
     restorePod: unimplemented(edge, "RestorePod"),

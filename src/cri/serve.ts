@@ -5,6 +5,7 @@ import { ImageServiceService, RuntimeServiceService } from "../gen/runtime/v1/ap
 import type { ImageDeps } from "../images/deps.ts";
 import type { StepObserver } from "../lib/call.ts";
 import type { PodDeps } from "../pods/deps.ts";
+import type { StreamGrants } from "../streaming/target.ts";
 import { makeImageService } from "./image-service.ts";
 import { makeRuntimeService } from "./runtime-service.ts";
 import { bindVerbs } from "./verbs.ts";
@@ -18,7 +19,8 @@ export const criServerOptions: ServerOptions = {
   "grpc.max_send_message_length": 64 * 1024 * 1024,
 };
 
-export type CriDeps = PodDeps & ImageDeps & { readonly observeStep?: StepObserver | undefined };
+export type CriDeps = PodDeps &
+  ImageDeps & { readonly observeStep?: StepObserver | undefined; readonly streaming: StreamGrants };
 
 /** Serves runtime.v1.RuntimeService and runtime.v1.ImageService, every call of them. */
 export function serveCri(server: Server, deps: CriDeps): void {

@@ -1,11 +1,13 @@
 // The verbs behind the CRI, bound to what they work with. Tests bind others.
 
+import { attachContainer } from "../containers/attach-container.ts";
 import { containerStats } from "../containers/container-stats.ts";
 import { containerStatus } from "../containers/container-status.ts";
 import { createContainer } from "../containers/create-container.ts";
 import { execSync } from "../containers/exec-sync.ts";
 import { listContainerStats } from "../containers/list-container-stats.ts";
 import { listContainers } from "../containers/list-containers.ts";
+import { openExec } from "../containers/open-exec.ts";
 import { removeContainer } from "../containers/remove-container.ts";
 import { reopenContainerLog } from "../containers/reopen-container-log.ts";
 import { startContainer } from "../containers/start-container.ts";
@@ -21,6 +23,7 @@ import type { PodDeps } from "../pods/deps.ts";
 import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
 import { listPodSandboxMetrics } from "../pods/list-pod-sandbox-metrics.ts";
 import { listPodSandboxStats } from "../pods/list-pod-sandbox-stats.ts";
+import { openPodPort } from "../pods/open-pod-port.ts";
 import { podSandboxStats } from "../pods/pod-sandbox-stats.ts";
 import { podSandboxStatus } from "../pods/pod-sandbox-status.ts";
 import { removePodSandbox } from "../pods/remove-pod-sandbox.ts";
@@ -50,6 +53,9 @@ const verbs = {
   listContainerStats,
   updateContainerResources,
   execSync,
+  openExec,
+  attachContainer,
+  openPodPort,
   reopenContainerLog,
   pullImage,
   removeImage,

@@ -121,6 +121,11 @@ export class FakeKernel implements Kernel {
     return [...this.namespaces].filter((path) => path.startsWith(`${directory}/`));
   }
 
+  async dialLoopback(path: string, port: number, timeoutMs: number): Promise<number> {
+    this.#record("dialLoopback", path, port, timeoutMs);
+    throw new KernelError("connect", "ECONNREFUSED", "127.0.0.1");
+  }
+
   unpackLayer(): LayerUnpack {
     throw new KernelError("unpackLayer", "ENOSYS", "");
   }

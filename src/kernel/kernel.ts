@@ -63,6 +63,12 @@ export interface NetnsKernel {
   removeNetns(path: string): Promise<void>;
   /** Paths beneath `directory` at which a network namespace is pinned. */
   listNetns(directory: string): Promise<string[]>;
+  /**
+   * Connects to a TCP port of the loopback (127.0.0.1, else ::1) in the network namespace pinned at `path`,
+   * "" for the daemon's own, on a fresh thread. Gives the descriptor of a connected socket, which is the
+   * caller's to close. ECONNREFUSED when nothing listens; ETIMEDOUT after `timeoutMs` for each address.
+   */
+  dialLoopback(path: string, port: number, timeoutMs: number): Promise<number>;
 }
 
 export interface UnpackLimits {

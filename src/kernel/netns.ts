@@ -8,6 +8,7 @@ export interface NetnsNative {
   createNetns(path: string): Promise<void>;
   removeNetns(path: string): Promise<void>;
   listNetns(directory: string): Promise<string[]>;
+  dialLoopback(path: string, port: number, timeoutMs: number): Promise<number>;
 }
 
 /** Paths are absolute. Rejects with KernelError. */
@@ -16,5 +17,6 @@ export function makeNetnsKernel(native: NetnsNative): NetnsKernel {
     createNetns: (path) => native.createNetns(path).catch(rethrow),
     removeNetns: (path) => native.removeNetns(path).catch(rethrow),
     listNetns: (directory) => native.listNetns(directory).catch(rethrow),
+    dialLoopback: (path, port, timeoutMs) => native.dialLoopback(path, port, timeoutMs).catch(rethrow),
   };
 }

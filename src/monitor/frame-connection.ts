@@ -1,6 +1,6 @@
 // One connection to a monitor: frames in and out, flow control, and exactly one end.
 
-import { Socket } from "node:net";
+import { ReadToEndSocket } from "../lib/read-to-end-socket.ts";
 import { type Frame, FrameReader } from "./protocol.ts";
 
 export interface FrameConnectionHandlers {
@@ -15,29 +15,6 @@ export interface FrameConnectionHandlers {
    * monitor closed the connection in order.
    */
   onEnd(cause: Error | null): void;
-}
-
-type WriteCallback = (error?: Error | null) => void;
-
-/**
- * A socket whose failed writes do not destroy it: a monitor that closes while input is on its way has sent
- * last frames before, which are still to be read. Reading then meets the end of the connection by itself.
- */
-class ReadToEndSocket extends Socket {
-  override _write(chunk: unknown, encoding: BufferEncoding, callback: WriteCallback): void {
-    super._write(chunk, encoding, forgiving(callback));
-  }
-
-  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], callback: WriteCallback): void {
-    super._writev?.(chunks, forgiving(callback));
-  }
-}
-
-function forgiving(callback: WriteCallback): WriteCallback {
-  return (error) => {
-    const code = (error as NodeJS.ErrnoException | null | undefined)?.code;
-    callback(code === "EPIPE" || code === "ECONNRESET" ? null : error);
-  };
 }
 
 export class FrameConnection {

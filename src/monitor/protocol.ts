@@ -1,6 +1,7 @@
 // The frames of docs/monitor-protocol.md: their numbers, their layout, and reading them off a stream of
 // chunks that are cut anywhere. addon/monitor/protocol.h mirrors the numbers.
 
+import { ByteQueue } from "../lib/byte-queue.ts";
 import { BerthError } from "../lib/errors.ts";
 
 /** What HELLO says. Monitors of this version and of older ones are talked to. */
@@ -168,14 +169,11 @@ export class PayloadReader {
 
 /** Takes chunks in, gives frames out. Frames that lie within one chunk are not copied. */
 export class FrameReader {
-  #chunks: Buffer[] = [];
-  #buffered = 0;
+  readonly #received = new ByteQueue();
   #header: { readonly length: number; readonly type: number; readonly id: number } | null = null;
 
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#buffered += chunk.length;
+    this.#received.push(chunk);
   }
 
   /**
@@ -184,46 +182,14 @@ export class FrameReader {
    */
   next(): Frame | null {
     if (this.#header === null) {
-      if (this.#buffered < HEADER_BYTES) return null;
-      this.#header = parseHeader(this.#peekHeader());
-      this.#take(HEADER_BYTES);
+      if (this.#received.length < HEADER_BYTES) return null;
+      this.#header = parseHeader(this.#received.peek(HEADER_BYTES));
+      this.#received.take(HEADER_BYTES);
     }
     const { length, type, id } = this.#header;
-    if (this.#buffered < length) return null;
+    if (this.#received.length < length) return null;
     this.#header = null;
-    return { type, id, payload: this.#take(length) };
-  }
-
-  #peekHeader(): Buffer {
-    const first = this.#chunks[0] as Buffer;
-    if (first.length >= HEADER_BYTES) return first;
-    // Chunks are never empty, so the header's bytes lie in its first twelve.
-    return Buffer.concat(this.#chunks.slice(0, HEADER_BYTES));
-  }
-
-  /** Removes `bytes` bytes, which are there. Each byte is copied at most once. */
-  #take(bytes: number): Buffer {
-    if (bytes === 0) return Buffer.alloc(0);
-    this.#buffered -= bytes;
-    const first = this.#chunks[0] as Buffer;
-    if (first.length >= bytes) {
-      if (first.length === bytes) this.#chunks.shift();
-      else this.#chunks[0] = first.subarray(bytes);
-      return first.subarray(0, bytes);
-    }
-    const taken = Buffer.allocUnsafe(bytes);
-    let filled = 0;
-    let used = 0;
-    while (filled < bytes) {
-      const chunk = this.#chunks[used] as Buffer;
-      const part = chunk.subarray(0, bytes - filled);
-      part.copy(taken, filled);
-      filled += part.length;
-      if (part.length === chunk.length) used++;
-      else this.#chunks[used] = chunk.subarray(part.length);
-    }
-    this.#chunks.splice(0, used);
-    return taken;
+    return { type, id, payload: this.#received.take(length) };
   }
 }
 

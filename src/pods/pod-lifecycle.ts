@@ -1,5 +1,6 @@
 // The state of a pod sandbox, derived from facts and never stored.
 
+import { BerthError } from "../lib/errors.ts";
 import type { Pod, PodMetadata, PodState } from "../types/pod.ts";
 
 /**
@@ -7,6 +8,12 @@ import type { Pod, PodMetadata, PodState } from "../types/pod.ts";
  */
 export function stateOfPod(row: Pick<Pod, "readyAt" | "stoppedAt" | "removingAt">): PodState {
   return row.readyAt !== null && row.stoppedAt === null && row.removingAt === null ? "READY" : "NOTREADY";
+}
+
+/** FAILED_PRECONDITION when the pod is not READY. */
+export function requireReady(row: Parameters<typeof stateOfPod>[0], doing: string): void {
+  if (stateOfPod(row) === "READY") return;
+  throw new BerthError("FAILED_PRECONDITION", `${doing}: it is NOTREADY`);
 }
 
 /** True when nothing of a stopped pod is left in the kernel and in the network. */

@@ -108,6 +108,16 @@ export interface NetworkConfig {
   readonly pluginTimeoutMs: number;
 }
 
+export interface StreamingConfig {
+  /** Address that Exec, Attach and PortForward are served on. */
+  readonly address: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Paths of a PEM certificate and its key; both empty: plain HTTP. */
+  readonly tlsCertificate: string;
+  readonly tlsKey: string;
+}
+
 export interface BerthConfig {
   readonly root: string;
   readonly state: string;
@@ -121,6 +131,7 @@ export interface BerthConfig {
   readonly registry: RegistryConfig;
   readonly images: ImagesConfig;
   readonly network: NetworkConfig;
+  readonly streaming: StreamingConfig;
   /** Directory of Localhost seccomp profiles. */
   readonly seccompProfileDir: string;
   /** Use mount(2) for root file systems although the kernel knows fsopen. */

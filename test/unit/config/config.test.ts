@@ -40,6 +40,8 @@ describe("the file", () => {
     [`state = "/${"s".repeat(90)}"`, "sockets of pods"],
     [`socket = "/${"s".repeat(107)}"`, "107 bytes"],
     ['cgroup_driver = "systemd"', "not supported yet"],
+    ['[streaming]\naddress = "localhost"', "no IP address"],
+    ['[streaming]\ntls_key = "/k"', "belong together"],
   ])("%s is refused", (text, message) => expect(() => parse(text)).toThrow(message));
 
   test("the example is legal, and says what holds anyway", () => {

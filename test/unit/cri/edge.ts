@@ -9,6 +9,7 @@ import { bindVerbs, type CriVerbs } from "../../../src/cri/verbs.ts";
 import { ImageServiceService, RuntimeServiceService } from "../../../src/gen/runtime/v1/api.ts";
 import { makeImageDeps } from "../../../src/images/deps.ts";
 import type { RegistryClient } from "../../../src/registry/client.ts";
+import type { StreamTarget } from "../../../src/streaming/target.ts";
 import { startServer } from "../cli/server.ts";
 import { makeWorld, type World } from "../containers/world.ts";
 
@@ -23,6 +24,8 @@ type Rpc = (...rest: unknown[]) => NodeJS.EventEmitter & { cancel(): void };
 export interface Edge {
   readonly world: World;
   readonly log: LogLine[];
+  /** Targets of the URLs that were given out. */
+  readonly granted: StreamTarget[];
   /** Calls a method of either service, such as "runPodSandbox". Rejects with grpc-js' ServiceError. */
   ask<Response>(method: string, request: object, options?: { deadline: number }): Promise<Response>;
   /** All answers of a streaming method. */
@@ -42,7 +45,11 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   const line = (level: string) => (fields: object, message: string) =>
     log.push({ level, message, ...fields });
   const logger = { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
-  const surroundings = { log: logger, config };
+  const granted: StreamTarget[] = [];
+  const streaming = {
+    grant: (target: StreamTarget) => `http://127.0.0.1:1/${target.kind}/${granted.push(target)}`,
+  };
+  const surroundings = { log: logger, config, streaming };
   const server = await startServer((grpc) => {
     grpc.addService(RuntimeServiceService, makeRuntimeService(verbs, surroundings));
     grpc.addService(ImageServiceService, makeImageService(verbs, surroundings));
@@ -56,7 +63,7 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
     for (const client of clients) client.close();
     server.close();
   });
-  return { world, log, ...callers(clients) };
+  return { world, log, granted, ...callers(clients) };
 }
 
 function callers(clients: readonly Client[]): Pick<Edge, "ask" | "collect" | "begin"> {
