@@ -5,7 +5,9 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
+#include "../kernel/device_filter.h"
 #include "translate.h"
 
 namespace berth::binding {
@@ -70,6 +72,19 @@ Napi::Value RemoveCgroupDoor(const Napi::CallbackInfo& info) {
   return Run(info.Env(), Where::kThread, [path] { return RemoveCgroup(path); });
 }
 
+/// Four numbers a rule: type (a character), major, minor (-1 is any), access.
+Napi::Value AttachDeviceFilterDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  Napi::Int32Array numbers = info[1].As<Napi::Int32Array>();
+  std::vector<DeviceRule> rules;
+  for (size_t i = 0; i + 4 <= numbers.ElementLength(); i += 4) {
+    uint32_t access = static_cast<uint32_t>(numbers[i + 3]);
+    rules.push_back({static_cast<char>(numbers[i]), numbers[i + 1], numbers[i + 2], access});
+  }
+  return Run(info.Env(), Where::kPool, [path, rules] { return AttachDeviceFilter(path, rules); });
+}
+
 }  // namespace
 
 void RegisterCgroup(Napi::Env env, Napi::Object exports) {
@@ -77,6 +92,7 @@ void RegisterCgroup(Napi::Env env, Napi::Object exports) {
   exports.Set("createCgroup", Napi::Function::New(env, CreateCgroupDoor));
   exports.Set("writeCgroup", Napi::Function::New(env, WriteCgroupDoor));
   exports.Set("readCgroup", Napi::Function::New(env, ReadCgroupDoor));
+  exports.Set("attachDeviceFilter", Napi::Function::New(env, AttachDeviceFilterDoor));
   exports.Set("killCgroup", Napi::Function::New(env, KillCgroupDoor));
   exports.Set("removeCgroup", Napi::Function::New(env, RemoveCgroupDoor));
 }

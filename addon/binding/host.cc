@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "../kernel/cgroup.h"
+#include "../kernel/device_filter.h"
 #include "../kernel/fd.h"
 #include "translate.h"
 
@@ -33,6 +34,7 @@ struct Facts {
   int last_capability = 0;
   bool apparmor = false;
   bool selinux = false;
+  bool device_filter = false;
 };
 
 /// The first word of a file of /proc or /sys.
@@ -75,6 +77,7 @@ Result GatherFacts(Facts* facts) {
   // A kernel without these modules has no such files.
   std::string enabled;
   facts->apparmor = ReadWord("/sys/module/apparmor/parameters/enabled", &enabled).ok() && enabled == "Y";
+  facts->device_filter = CanFilterDevices();
   facts->selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
   return Result::success();
 }
@@ -92,6 +95,7 @@ Napi::Value FactsValue(Napi::Env env, const Facts& facts) {
   object.Set("nofileHard", Napi::Number::New(env, facts.nofile_hard));
   object.Set("lastCapability", Napi::Number::New(env, facts.last_capability));
   object.Set("apparmor", Napi::Boolean::New(env, facts.apparmor));
+  object.Set("deviceFilter", Napi::Boolean::New(env, facts.device_filter));
   object.Set("selinux", Napi::Boolean::New(env, facts.selinux));
   return object;
 }

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { applyLimits } from "../cgroups/apply-limits.ts";
+import { limitDevices } from "../cgroups/limit-devices.ts";
 import { refuseDamaged } from "../images/refuse-damaged.ts";
 import { resolveImage } from "../images/resolve-image.ts";
 import type { Call } from "../lib/call.ts";
@@ -12,6 +13,7 @@ import type { Steps } from "../lib/undo.ts";
 import { withSteps } from "../lib/undo.ts";
 import { containerCgroup } from "../paths.ts";
 import { makeSnapshot } from "../snapshots/make-snapshot.ts";
+import { deviceRules } from "../spec/device-rules.ts";
 import { cgroupWrites } from "../spec/resources.ts";
 import {
   commitContainerPrepared,
@@ -221,6 +223,12 @@ async function build(
   { pod, image, container }: Parts,
 ): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
   const planned = await makeParts(deps, call, steps, { pod, image, container });
+  const rules = deviceRules(planned.input);
+  if (rules !== null) {
+    const { missingController } = deps.config;
+    const target = { cgroupPath: container.cgroupPath, missingController, ...deps.host };
+    await steps.run("devices", () => limitDevices(deps.kernel, call.log, target, rules));
+  }
   const process = await steps.run("prepare", () => {
     const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
     return prepareContainer(monitor, container, planned.plan);

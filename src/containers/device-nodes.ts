@@ -10,8 +10,9 @@ import type { ContainerDevice } from "../types/container.ts";
 /** Entries below /dev that a container has of its own or that are no devices. */
 const OWN = new Set(["pts", "shm", "mqueue", "fd", "console", "ptmx", "stdin", "stdout", "stderr", "core"]);
 const MAX_DEPTH = 4;
+const ALL_ACCESS = "rwm";
 
-function toNode(path: string, stats: Stats): DeviceNode | null {
+function toNode(path: string, stats: Stats, access: string): DeviceNode | null {
   if (!stats.isCharacterDevice() && !stats.isBlockDevice()) return null;
   // makedev of glibc: 12 + 20 bits of major, 8 + 24 bits of minor.
   const device = BigInt(stats.rdev);
@@ -25,6 +26,7 @@ function toNode(path: string, stats: Stats): DeviceNode | null {
     mode: stats.mode & 0o7777,
     uid: stats.uid,
     gid: stats.gid,
+    access,
   };
 }
 
@@ -37,20 +39,28 @@ export async function requestedDevices(devices: readonly ContainerDevice[]): Pro
       const code = errnoOf(error) === "ENOENT" ? "NOT_FOUND" : "INTERNAL";
       throw wrapError(`device "${device.hostPath}"`, error, code);
     });
-    const node = toNode(target, stats);
+    // The CRI's empty permissions are those of a device of no special care.
+    const access = device.permissions === "" ? ALL_ACCESS : device.permissions;
+    const node = toNode(target, stats, access);
     if (node !== null) nodes.push(node);
-    else if (stats.isDirectory()) nodes.push(...(await nodesBelow(device.hostPath, target, MAX_DEPTH)));
-    else throw new BerthError("INVALID_ARGUMENT", `device "${device.hostPath}" is not a device node`);
+    else if (stats.isDirectory()) {
+      nodes.push(...(await nodesBelow(device.hostPath, target, access, MAX_DEPTH)));
+    } else throw new BerthError("INVALID_ARGUMENT", `device "${device.hostPath}" is not a device node`);
   }
   return nodes;
 }
 
 /** Every device node of the host, for privileged containers. */
 export function hostDevices(): Promise<DeviceNode[]> {
-  return nodesBelow("/dev", "/dev", MAX_DEPTH);
+  return nodesBelow("/dev", "/dev", ALL_ACCESS, MAX_DEPTH);
 }
 
-async function nodesBelow(directory: string, target: string, depth: number): Promise<DeviceNode[]> {
+async function nodesBelow(
+  directory: string,
+  target: string,
+  access: string,
+  depth: number,
+): Promise<DeviceNode[]> {
   const nodes: DeviceNode[] = [];
   const top = directory === "/dev";
   for (const entry of await readdir(directory, { withFileTypes: true })) {
@@ -58,13 +68,13 @@ async function nodesBelow(directory: string, target: string, depth: number): Pro
     const path = join(directory, entry.name);
     const inside = join(target, entry.name);
     if (entry.isDirectory()) {
-      if (depth > 1) nodes.push(...(await nodesBelow(path, inside, depth - 1)));
+      if (depth > 1) nodes.push(...(await nodesBelow(path, inside, access, depth - 1)));
       continue;
     }
     if (!entry.isCharacterDevice() && !entry.isBlockDevice()) continue;
     // A node may vanish between the listing and the look (hot-plug): then it is not there.
     const stats = await lstat(path).catch(() => null);
-    const node = stats === null ? null : toNode(inside, stats);
+    const node = stats === null ? null : toNode(inside, stats, access);
     if (node !== null) nodes.push(node);
   }
   return nodes;

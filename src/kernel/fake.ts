@@ -2,7 +2,7 @@
 
 import { KernelError } from "../lib/errors.ts";
 import type { ProcessRef } from "../types/pod.ts";
-import type { HostFacts, Kernel, LayerUnpack, StatsReading } from "./kernel.ts";
+import type { DeviceRule, HostFacts, Kernel, LayerUnpack, StatsReading } from "./kernel.ts";
 import { STATS_FIELDS } from "./stats.ts";
 
 export interface KernelCall {
@@ -19,6 +19,7 @@ export const FAKE_HOST: HostFacts = {
   lastCapability: 40,
   apparmor: false,
   selinux: false,
+  deviceFilter: true,
 };
 
 export class FakeKernel implements Kernel {
@@ -92,6 +93,10 @@ export class FakeKernel implements Kernel {
 
   async readCgroup(path: string, file: string): Promise<string | null> {
     return this.cgroups.get(path)?.get(file) ?? null;
+  }
+
+  async attachDeviceFilter(path: string, rules: readonly DeviceRule[]): Promise<void> {
+    this.#record("attachDeviceFilter", path, rules);
   }
 
   async killCgroup(path: string, timeoutMs: number): Promise<boolean> {

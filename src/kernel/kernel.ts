@@ -35,6 +35,17 @@ export interface ProcessKernel {
   signalProcess(process: ProcessRef, signal: number): boolean;
 }
 
+/** What the processes of a cgroup may do with device nodes; whatever no rule allows is refused (EPERM). */
+export interface DeviceRule {
+  /** Character devices, block devices, or all. */
+  readonly type: "c" | "b" | "a";
+  /** Undefined is any. */
+  readonly major?: number | undefined;
+  readonly minor?: number | undefined;
+  /** Some of "r" (open to read), "w" (open to write) and "m" (mknod). */
+  readonly access: string;
+}
+
 export interface CgroupKernel {
   /** Mount point of the cgroup2 hierarchy, such as "/sys/fs/cgroup". */
   cgroupMount(): Promise<string>;
@@ -44,6 +55,8 @@ export interface CgroupKernel {
   writeCgroup(path: string, file: string, value: string): Promise<void>;
   /** Contents of one interface file, or null when the file or the cgroup is missing. */
   readCgroup(path: string, file: string): Promise<string | null>;
+  /** Lets only what the rules allow, for the cgroup and all beneath it. Needs BPF of the kernel. */
+  attachDeviceFilter(path: string, rules: readonly DeviceRule[]): Promise<void>;
   /**
    * Writes 1 to cgroup.kill; waits until the cgroup is unpopulated or `timeoutMs` passed. False on time-
    * out. A missing cgroup is true.
@@ -158,6 +171,8 @@ export interface HostFacts {
   readonly lastCapability: number;
   readonly apparmor: boolean;
   readonly selinux: boolean;
+  /** The kernel filters by BPF which devices a cgroup may open. */
+  readonly deviceFilter: boolean;
 }
 
 export interface HostKernel {

@@ -53,15 +53,16 @@ export const CAPABILITY_NAMES = [
 export type CapabilityName = (typeof CAPABILITY_NAMES)[number];
 
 /**
- * What a container has that asks for nothing: the set that images are built against, without MKNOD. Until
- * a filter of devices sits on its cgroup, MKNOD would open every disk of the host to root in a container;
- * who needs it adds it.
+ * What a container has that asks for nothing: the set that images are built against. With MKNOD nodes can be
+ * made, and the filter on the container's cgroup keeps them from being opened; without a filter it would
+ * open every disk of the host to root in a container, so there it is not in the set.
  */
 export const DEFAULT_CAPABILITIES: readonly CapabilityName[] = [
   "CHOWN",
   "DAC_OVERRIDE",
   "FSETID",
   "FOWNER",
+  "MKNOD",
   "NET_RAW",
   "SETGID",
   "SETUID",
@@ -89,7 +90,7 @@ export function capabilityList(mask: bigint): string[] {
 }
 
 /** What the host can give: the kernel's capabilities, and whether the daemon holds the one it may lack. */
-export type CapabilityHost = Pick<HostFacts, "lastCapability" | "capSysResource">;
+export type CapabilityHost = Pick<HostFacts, "lastCapability" | "capSysResource" | "deviceFilter">;
 
 /** All capabilities that the host can give. */
 export function allCapabilities(host: CapabilityHost): bigint {
@@ -142,6 +143,7 @@ export function capabilitySets(
   const all = allCapabilities(host);
   const ambient = union(security.ambientCapabilities, "add_ambient", host);
   let bounding = capabilityMask(DEFAULT_CAPABILITIES);
+  if (!host.deviceFilter) bounding &= ~capabilityMask(["MKNOD"]);
   if (security.dropCapabilities.some(isAll)) bounding = 0n;
   bounding |= union(security.addCapabilities, "add", host);
   const singleDrops = security.dropCapabilities.filter((name) => !isAll(name));

@@ -41,7 +41,7 @@ const OWN_PLACES = [
 ];
 
 export function standardNodes(): DeviceNode[] {
-  return STANDARD_NODES.map((node) => ({ ...node, type: "c", mode: 0o666, uid: 0, gid: 0 }));
+  return STANDARD_NODES.map((node) => ({ ...node, type: "c", mode: 0o666, uid: 0, gid: 0, access: "rwm" }));
 }
 
 /** Nodes and links of a fresh /dev. Requested devices replace others of the same path. */

@@ -45,6 +45,8 @@ export interface DeviceNode {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Some of "r", "w" and "m": what the container may do with it. */
+  readonly access: string;
 }
 
 export interface ContainerPlanPaths {

@@ -52,7 +52,7 @@ export function toOciSpec(input: ContainerPlanInput, paths: NamespacePaths = {})
     annotations: { ...container.annotations },
     linux: {
       namespaces: namespacesOf(input, paths),
-      devices: extraNodes(input).map(({ mode, ...node }) => ({ ...node, fileMode: mode })),
+      devices: extraNodes(input).map(({ mode, access: _, ...node }) => ({ ...node, fileMode: mode })),
       maskedPaths: guarded.masked,
       readonlyPaths: guarded.readonly,
       sysctl: sysctlsOf(input),

@@ -12,7 +12,8 @@ export function seccompChoice({ security, lastCapability }: SeccompChoiceInput):
   if (security.privileged || profile === undefined || profile.type === "Unconfined") {
     return { type: "unconfined" };
   }
-  const { bounding } = capabilitySets(security, false, 0, { lastCapability, capSysResource: true });
+  const host = { lastCapability, capSysResource: true, deviceFilter: true };
+  const { bounding } = capabilitySets(security, false, 0, host);
   if (profile.type === "RuntimeDefault") return { type: "default", capabilities: bounding };
   return { type: "localhost", name: profileName(profile.localhostRef), capabilities: bounding };
 }

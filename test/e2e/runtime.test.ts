@@ -14,6 +14,8 @@ import { BUSYBOX, PROBE, STATE, Stage } from "./support/stage.ts";
 
 const USERS = "registry.k8s.io/e2e-test-images/users:1";
 
+const ALL = { addCapabilities: ["ALL"] };
+
 let stage: Stage;
 let daemon: Daemon;
 beforeAll(async () => {
@@ -169,6 +171,19 @@ describe("users and files", () => {
     expect(await sh("wc -c < /etc/group; ls -A /home | wc -l")).toBe("0\n0\n");
     expect(await sh("echo 1 > /proc/sys/net/ipv4/ip_forward")).toContain("Read-only file system");
     expect(await sh("echo ok > /dev/shm/x && cat /dev/shm/x")).toBe("ok\n");
+  });
+
+  test("devices are opened as asked for, and a node that the container makes is not", async () => {
+    const pod = await runPod("devices");
+    const device = { hostPath: "/dev/zero", containerPath: "/dev/mine", permissions: "r" };
+    const kmsg = { hostPath: "/dev/kmsg", containerPath: "/dev/kmsg", permissions: "rwm" };
+    const options = { devices: [device, kmsg], linux: { securityContext: { capabilities: ALL } } };
+    const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"], options);
+    const sh = (script: string) => stage.exec(id, "sh", "-c", script);
+    // /dev/zero itself is everybody's, so the node's rights stand beside that.
+    expect((await sh("head -c 3 /dev/mine | wc -c; true < /dev/kmsg && echo kmsg")).out).toBe("3\nkmsg\n");
+    const { out, err } = await sh("mknod /dev/mem2 c 1 1 && echo made; head -c 1 /dev/mem2 && echo read");
+    expect([out, err]).toEqual(["made\n", expect.stringContaining("Operation not permitted")]);
   });
 
   test("volumes are there, writable or not", async () => {

@@ -72,4 +72,5 @@ test("host facts agree with the host", async () => {
   });
   expect(typeof facts.apparmor).toBe("boolean");
   expect(typeof facts.selinux).toBe("boolean");
+  expect(typeof facts.deviceFilter).toBe("boolean");
 });

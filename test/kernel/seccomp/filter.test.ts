@@ -83,7 +83,9 @@ describe("default filter", () => {
 
   test("with CAP_SYS_ADMIN lets its calls through to the kernel", async () => {
     const program = await kernel.compileSeccomp(
-      defaultSeccompRules(target(allCapabilities({ lastCapability: 40, capSysResource: true }))),
+      defaultSeccompRules(
+        target(allCapabilities({ lastCapability: 40, capSysResource: true, deviceFilter: true })),
+      ),
     );
     expect(tryCalls(program)).toMatchObject({
       mount: EFAULT,

@@ -28,8 +28,8 @@ import {
 } from "./support.ts";
 
 const CONTROLLERS = ["cpu", "cpuset", "io", "memory", "pids"];
-/** What a container may by default: the usual set, without CAP_MKNOD. */
-const CAPABILITIES = 0xa00425fbn;
+/** What a container may by default: the usual set. */
+const CAPABILITIES = 0xa80425fbn;
 const HOST_ADDRESS = "192.0.2.1";
 
 let before: string[] = [];

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { applyLimits, type LimitTarget } from "../../../src/cgroups/apply-limits.ts";
 import { destroyCgroup } from "../../../src/cgroups/destroy-cgroup.ts";
+import { limitDevices } from "../../../src/cgroups/limit-devices.ts";
 import { podCgroupPath } from "../../../src/cgroups/pod-cgroup.ts";
 import { FakeKernel } from "../../../src/kernel/fake.ts";
 import { silentLogger } from "../../../src/lib/call.ts";
@@ -20,6 +21,28 @@ describe("podCgroupPath", () => {
 
   test("tells who speaks systemd", () => {
     expect(() => podCgroupPath("/cg", "kubepods.slice", "b")).toThrow("cgroupfs driver");
+  });
+});
+
+describe("limitDevices", () => {
+  const rules = [{ type: "c", major: 1, minor: 3, access: "rwm" }] as const;
+  const target = { cgroupPath: "/cg/c", missingController: "refuse", deviceFilter: true } as const;
+
+  test("filters where the kernel can", async () => {
+    const kernel = new FakeKernel();
+    await limitDevices(kernel, silentLogger, target, rules);
+    expect(kernel.calls).toEqual([{ name: "attachDeviceFilter", args: ["/cg/c", rules] }]);
+  });
+
+  test("refuses where it cannot, unless the configuration says to warn", async () => {
+    const kernel = new FakeKernel();
+    const without = { ...target, deviceFilter: false };
+    await expect(limitDevices(kernel, silentLogger, without, rules)).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+      message: expect.stringContaining("filter devices by BPF"),
+    });
+    await limitDevices(kernel, silentLogger, { ...without, missingController: "warn" }, rules);
+    expect(kernel.calls).toEqual([]);
   });
 });
 

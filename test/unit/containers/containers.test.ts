@@ -62,6 +62,7 @@ describe("createContainer", () => {
       "cgroup",
       "plan",
       "log-dir",
+      "devices",
       "prepare",
       "commit",
     ]);

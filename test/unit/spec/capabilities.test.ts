@@ -89,6 +89,16 @@ test("a daemon without CAP_SYS_RESOURCE gives the others", () => {
   expect(() => capabilitySets(asked, false, 0, host)).toThrow("is not the host's to give");
 });
 
+test("nobody gets MKNOD unasked where devices are not filtered", () => {
+  const host = { ...HOST, deviceFilter: false };
+  const none = { addCapabilities: [], dropCapabilities: [], ambientCapabilities: [] };
+  const mknod = capabilityMask(["MKNOD"]);
+  expect(capabilitySets(none, false, 0, HOST).bounding & mknod).toBe(mknod);
+  expect(capabilitySets(none, false, 0, host).bounding & mknod).toBe(0n);
+  const asked = { ...none, addCapabilities: ["MKNOD"] };
+  expect(capabilitySets(asked, false, 0, host).bounding & mknod).toBe(mknod);
+});
+
 test("a mask as names", () => {
   expect(capabilityList(capabilityMask(["CHOWN", "BPF"]))).toEqual(["CAP_CHOWN", "CAP_BPF"]);
   expect(capabilityList(1n << 50n)).toEqual(["CAP_50"]);

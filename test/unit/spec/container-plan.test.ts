@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { buildContainerPlan } from "../../../src/spec/build-container-plan.ts";
 import { buildExecPlan } from "../../../src/spec/build-exec-plan.ts";
 import { allCapabilities } from "../../../src/spec/capabilities.ts";
+import { deviceRules } from "../../../src/spec/device-rules.ts";
 import { makeExecTemplate } from "../../../src/spec/exec-template.ts";
 import type { ContainerPlanInput, ExecPlanInput } from "../../../src/spec/inputs.ts";
 import type { ContainerMount, ContainerSecurity } from "../../../src/types/container.ts";
@@ -220,7 +221,7 @@ describe("security", () => {
   });
 
   test("privileged: every capability, writable /sys, the host's devices", () => {
-    const node = { type: "b", major: 8, minor: 0, mode: 0o660, uid: 0, gid: 6 } as const;
+    const node = { type: "b", major: 8, minor: 0, mode: 0o660, uid: 0, gid: 6, access: "rwm" } as const;
     const steps = stepsFor({
       pod: podConfig({ privileged: true }),
       container: containerConfig({}, { privileged: true }),
@@ -245,10 +246,16 @@ describe("security", () => {
   });
 
   test("devices are not for everybody", () => {
-    const device = { path: "/dev/sda", type: "b", major: 8, minor: 0, mode: 0o660, uid: 0, gid: 6 } as const;
+    const number = { type: "b", major: 8, minor: 0 } as const;
+    const device = { ...number, path: "/dev/sda", mode: 0o660, uid: 0, gid: 6, access: "r" } as const;
     expect(stepsOf(stepsFor({ hostDevices: [device] }), "make-node")).toHaveLength(6);
     expect(stepsOf(stepsFor({ devices: [device] }), "make-node")).toHaveLength(7);
     expect(() => stepsFor({ devices: [{ ...device, path: "/dev/pts/0" }] })).toThrow("is taken");
+    const rules = deviceRules({ container: containerConfig(), devices: [device] }) ?? [];
+    expect(rules.at(-1)).toEqual({ ...number, access: "r" });
+    // Making nodes is free, opening them is not.
+    expect(rules.filter((rule) => rule.major === undefined).map((rule) => rule.access)).toEqual(["m", "m"]);
+    expect(deviceRules({ container: containerConfig({}, { privileged: true }), devices: [] })).toBeNull();
   });
 
   test("AppArmor", () => {

@@ -16,6 +16,7 @@ export const HOST: HostFacts = {
   lastCapability: 40,
   apparmor: false,
   selinux: false,
+  deviceFilter: true,
 };
 
 export const NAMESPACES: NamespaceOptions = { network: "POD", pid: "CONTAINER", ipc: "POD", targetId: "" };
