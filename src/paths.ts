@@ -37,7 +37,9 @@ export interface Paths {
   readonly lost: string;
   /** An unpacked layer, absolute. */
   layer(number: number): string;
-  /** The same relative to `snapshots`. */
+  /** Its tar record, beside it. */
+  layerRecord(number: number): string;
+  /** The same as `layer`, relative to `snapshots`. */
   layerRelative(number: number): string;
   /** A container's writable snapshot: directories "u" (upper) and "w" (work) below it. */
   snapshot(number: number): string;
@@ -69,6 +71,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     imageRecord: (id) => join(root, "images", `${id.replace("sha256:", "")}.json`),
     lost: join(root, "lost"),
     layer: (number) => join(snapshots, "l", number.toString(36)),
+    layerRecord: (number) => join(snapshots, "r", number.toString(36)),
     layerRelative: (number) => `l/${number.toString(36)}`,
     snapshot: (number) => join(snapshots, "c", number.toString(36)),
     snapshotRelative: (number) => `c/${number.toString(36)}`,

@@ -1,10 +1,13 @@
-// layerOpen(directory, maxBytes, maxEntries): handle
-// layerWrite(handle, chunk): true, or a promise that resolves when there is room for more
-// layerFinish(handle): Promise<{blobDigest, diffId, blobBytes, unpackedBytes, entries}>
+// layerOpen(directory, maxBytes, maxEntries, blobFile, recordFile): handle; "" for no file
+// layerResumeAt(handle): Promise<number>, when the blob file has been replayed
+// layerWrite(handle, chunk, from): how many bytes of the chunk from there on were taken
+// layerRoom(handle): Promise<void>, when there is room for more
+// layerFinish(handle): Promise<{blobDigest, diffId, blobBytes, unpackedBytes, entries, lost}>
 // layerAbort(handle): Promise<void>, when the threads have ended
 
 #include <napi.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "../kernel/pipeline.h"
@@ -36,12 +39,14 @@ SharedHandle HandleArgument(const Napi::CallbackInfo& info) {
 
 Napi::Value LayerOpen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  std::string directory = StringArgument(info, 0);
-  TarLimits limits;
-  limits.max_bytes = static_cast<uint64_t>(NumberArgument(info, 1));
-  limits.max_entries = static_cast<uint64_t>(NumberArgument(info, 2));
+  UnpackRequest request;
+  request.directory = StringArgument(info, 0);
+  request.limits.max_bytes = static_cast<uint64_t>(NumberArgument(info, 1));
+  request.limits.max_entries = static_cast<uint64_t>(NumberArgument(info, 2));
+  request.blob_file = StringArgument(info, 3);
+  request.record_file = StringArgument(info, 4);
   if (env.IsExceptionPending()) return env.Undefined();
-  auto pipeline = std::make_shared<Pipeline>(directory, limits);
+  auto pipeline = std::make_shared<Pipeline>(std::move(request));
   Result result = pipeline->Start();
   if (!result.ok()) {
     ToError(env, result).ThrowAsJavaScriptException();
@@ -61,14 +66,33 @@ Napi::Value LayerWrite(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   auto chunk = info[1].As<Napi::Uint8Array>();
-  bool room = true;
-  Result result = handle->pipeline->Write(chunk.Data(), chunk.ElementLength(), &room);
+  double from = NumberArgument(info, 2);
+  if (env.IsExceptionPending()) return env.Undefined();
+  size_t at = from <= 0 ? 0 : std::min(static_cast<size_t>(from), chunk.ElementLength());
+  size_t taken = 0;
+  Result result = handle->pipeline->Write(chunk.Data() + at, chunk.ElementLength() - at, &taken);
   if (!result.ok()) {
     ToError(env, result).ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  if (room) return Napi::Boolean::New(env, true);
-  return Run(env, Where::kThread, [handle] { return handle->pipeline->WaitForRoom(); });
+  return Napi::Number::New(env, static_cast<double>(taken));
+}
+
+Napi::Value LayerRoom(const Napi::CallbackInfo& info) {
+  SharedHandle handle = HandleArgument(info);
+  if (handle == nullptr) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [handle] { return handle->pipeline->WaitForRoom(); });
+}
+
+Napi::Value LayerResumeAt(const Napi::CallbackInfo& info) {
+  SharedHandle handle = HandleArgument(info);
+  if (handle == nullptr) return info.Env().Undefined();
+  auto offset = std::make_shared<uint64_t>(0);
+  return Run(
+      info.Env(), Where::kThread, [handle, offset] { return handle->pipeline->ResumeAt(offset.get()); },
+      [offset](Napi::Env env) -> Napi::Value {
+        return Napi::Number::New(env, static_cast<double>(*offset));
+      });
 }
 
 Napi::Value LayerFinish(const Napi::CallbackInfo& info) {
@@ -85,6 +109,7 @@ Napi::Value LayerFinish(const Napi::CallbackInfo& info) {
         object.Set("blobBytes", static_cast<double>(outcome->blob_bytes));
         object.Set("unpackedBytes", static_cast<double>(outcome->unpacked_bytes));
         object.Set("entries", static_cast<double>(outcome->entries));
+        object.Set("lost", outcome->lost);
         return object;
       });
 }
@@ -104,7 +129,9 @@ Napi::Value LayerAbort(const Napi::CallbackInfo& info) {
 
 void RegisterLayer(Napi::Env env, Napi::Object exports) {
   exports.Set("layerOpen", Napi::Function::New(env, LayerOpen));
+  exports.Set("layerResumeAt", Napi::Function::New(env, LayerResumeAt));
   exports.Set("layerWrite", Napi::Function::New(env, LayerWrite));
+  exports.Set("layerRoom", Napi::Function::New(env, LayerRoom));
   exports.Set("layerFinish", Napi::Function::New(env, LayerFinish));
   exports.Set("layerAbort", Napi::Function::New(env, LayerAbort));
 }

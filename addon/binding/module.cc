@@ -9,6 +9,7 @@ void RegisterCgroup(Napi::Env env, Napi::Object exports);
 void RegisterHost(Napi::Env env, Napi::Object exports);
 void RegisterNetns(Napi::Env env, Napi::Object exports);
 void RegisterLayer(Napi::Env env, Napi::Object exports);
+void RegisterRecord(Napi::Env env, Napi::Object exports);
 void RegisterRootfs(Napi::Env env, Napi::Object exports);
 void RegisterSeccomp(Napi::Env env, Napi::Object exports);
 void RegisterStats(Napi::Env env, Napi::Object exports);
@@ -19,6 +20,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterHost(env, exports);
   RegisterNetns(env, exports);
   RegisterLayer(env, exports);
+  RegisterRecord(env, exports);
   RegisterRootfs(env, exports);
   RegisterSeccomp(env, exports);
   RegisterStats(env, exports);

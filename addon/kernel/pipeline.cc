@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "fd.h"
 #include "sha256.h"
 #include "untar.h"
@@ -22,8 +25,8 @@ void* Pipeline::RunThread(void* argument) {
   Result result = (self.*start->body)();
   if (!result.ok()) self.Fail(result);
   std::lock_guard lock(self.mutex_);
-  self.running_--;
-  self.ended_.notify_all();
+  if (--self.running_ == 0) self.blob_.Close();
+  self.changed_.notify_all();
   return nullptr;
 }
 
@@ -49,11 +52,16 @@ Result Pipeline::StartThread(Body body) {
   delete start;
   std::lock_guard lock(mutex_);
   running_--;
+  changed_.notify_all();
   return Result::failure("pthread_create", error);
 }
 
 Result Pipeline::Start() {
-  for (Body body : {&Pipeline::InflateStream, &Pipeline::HashTar, &Pipeline::UnpackTar}) {
+  replayed_ = request_.blob_file.empty();
+  // The replay last: the others end by the end of the stream only, and the last to end closes the file.
+  for (Body body : {&Pipeline::KeepBlob, &Pipeline::InflateStream, &Pipeline::HashTar, &Pipeline::UnpackTar,
+                    &Pipeline::ReplayBlob}) {
+    if (body == &Pipeline::ReplayBlob && replayed_) continue;
     Result result = StartThread(body);
     if (!result.ok()) {
       Fail(result);
@@ -67,6 +75,7 @@ void Pipeline::Fail(const Result& result) {
   {
     std::lock_guard lock(mutex_);
     if (failure_.ok()) failure_ = result;
+    changed_.notify_all();
   }
   input_.Stop();
   ring_.Stop();
@@ -77,10 +86,28 @@ Result Pipeline::failure() {
   return failure_;
 }
 
-Result Pipeline::Write(const uint8_t* data, size_t size, bool* room) {
+Result Pipeline::ResumeAt(uint64_t* offset) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return replayed_ || !failure_.ok(); });
+  *offset = blob_.replay_size();
+  return failure_;
+}
+
+Result Pipeline::Write(const uint8_t* data, size_t size, size_t* taken) {
+  *taken = 0;
   Result result = failure();
   if (result.ok() && finished_) result = Result::failure("write after finish", EINVAL);
-  if (result.ok()) *room = input_.Push(data, size);
+  if (result.ok() && !replayed_) result = Result::failure("write before the blob file was replayed", EINVAL);
+  if (!result.ok()) return result;
+  while (*taken < size) {
+    size_t room = 0;
+    uint8_t* free = input_.TryAcquire(&room);
+    if (free == nullptr) break;
+    size_t part = std::min(room, size - *taken);
+    memcpy(free, data + *taken, part);
+    input_.Publish(part);
+    *taken += part;
+  }
   return result;
 }
 
@@ -90,6 +117,9 @@ Result Pipeline::WaitForRoom() {
 }
 
 Result Pipeline::Finish(UnpackOutcome* outcome) {
+  uint64_t offset = 0;
+  Result result = ResumeAt(&offset);
+  if (!result.ok()) return result;
   finished_ = true;
   input_.Close();
   Join();
@@ -108,15 +138,43 @@ void Pipeline::Abort() {
 
 void Pipeline::Join() {
   std::unique_lock lock(mutex_);
-  ended_.wait(lock, [this] { return running_ == 0; });
+  changed_.wait(lock, [this] { return running_ == 0; });
+}
+
+Result Pipeline::ReplayBlob() {
+  Result result = blob_.Open(request_.blob_file);
+  if (result.ok()) result = blob_.Replay(&input_);
+  if (!result.ok() || input_.stopped()) return result;
+  std::lock_guard lock(mutex_);
+  replayed_ = true;
+  changed_.notify_all();
+  return result;
+}
+
+Result Pipeline::KeepBlob() {
+  Sha256 hash;
+  Bytes piece;
+  uint64_t bytes = 0;
+  while (input_.Next(0, &piece)) {
+    if (!request_.blob_file.empty()) {
+      Result result = blob_.Append(piece);
+      if (!result.ok()) return result;
+    }
+    hash.Update(piece.data, piece.size);
+    bytes += piece.size;
+  }
+  if (input_.stopped()) return Result::success();
+  std::lock_guard lock(mutex_);
+  outcome_.blob_digest = hash.Digest();
+  outcome_.blob_bytes = bytes;
+  hashed_blob_ = true;
+  changed_.notify_all();
+  return Result::success();
 }
 
 Result Pipeline::InflateStream() {
-  Sha256 hash;
   std::vector<uint8_t> head;  // until the magic is complete
-  std::vector<uint8_t> piece;
   std::unique_ptr<Inflater> inflater;
-  uint64_t bytes = 0;
   auto begin = [&]() -> Result {
     bool plain = false;
     inflater = MakeInflater(head.data(), head.size(), &plain);
@@ -126,28 +184,21 @@ Result Pipeline::InflateStream() {
     }
     return InflatePiece(inflater.get(), Bytes{head.data(), head.size()});
   };
-  while (input_.Pop(&piece)) {
-    hash.Update(piece.data(), piece.size());
-    bytes += piece.size();
+  Bytes piece;
+  while (input_.Next(1, &piece)) {
     Result result;
     if (inflater) {
-      result = InflatePiece(inflater.get(), Bytes{piece.data(), piece.size()});
+      result = InflatePiece(inflater.get(), piece);
     } else {
-      head.insert(head.end(), piece.begin(), piece.end());
+      head.insert(head.end(), piece.data, piece.data + piece.size);
       if (head.size() >= kMagicBytes) result = begin();
     }
     if (!result.ok()) return result;
   }
-  if (ring_.stopped()) return Result::success();
+  if (input_.stopped()) return Result::success();
   Result result = inflater ? Result::success() : begin();
   if (result.ok()) result = inflater->Finish();
   if (!result.ok()) return result;
-  {
-    std::lock_guard lock(mutex_);
-    outcome_.blob_digest = hash.Digest();
-    outcome_.blob_bytes = bytes;
-  }
-  if (slab_used_ > 0) ring_.Publish(slab_used_);
   ring_.Close();
   return Result::success();
 }
@@ -155,34 +206,30 @@ Result Pipeline::InflateStream() {
 Result Pipeline::InflatePiece(Inflater* inflater, Bytes in) {
   bool full = false;
   while (in.size > 0 || full) {
-    if (slab_ == nullptr) {
-      slab_ = ring_.Acquire();
-      slab_used_ = 0;
-      if (slab_ == nullptr) return Result::success();  // stopped: who stopped it has said why
-    }
+    size_t room = 0;
+    uint8_t* out = ring_.Acquire(&room);
+    if (out == nullptr) return Result::success();  // stopped: who stopped it has said why
     size_t produced = 0;
-    Result result = inflater->Inflate(&in, slab_ + slab_used_, SlabRing::kSlabBytes - slab_used_, &produced);
-    slab_used_ += produced;
-    outcome_.unpacked_bytes += produced;
+    Result result = inflater->Inflate(&in, out, room, &produced);
+    if (produced > 0) ring_.Publish(produced);
     if (!result.ok()) return result;
-    if (outcome_.unpacked_bytes > limits_.max_bytes)
+    full = produced == room;
+    std::lock_guard lock(mutex_);
+    outcome_.unpacked_bytes += produced;
+    if (outcome_.unpacked_bytes > request_.limits.max_bytes)
       return Result::failure("layer: larger than the limit when inflated", EFBIG);
-    full = slab_used_ == SlabRing::kSlabBytes;
-    if (full) {
-      ring_.Publish(slab_used_);
-      slab_ = nullptr;
-      slab_used_ = 0;
-    }
   }
   return Result::success();
 }
 
 Result Pipeline::HashTar() {
   Sha256 hash;
-  Bytes slab;
-  while (ring_.Next(0, &slab)) hash.Update(slab.data, slab.size);
+  Bytes bytes;
+  while (ring_.Next(0, &bytes)) hash.Update(bytes.data, bytes.size);
   std::lock_guard lock(mutex_);
   outcome_.diff_id = hash.Digest();
+  hashed_tar_ = true;
+  changed_.notify_all();
   return Result::success();
 }
 
@@ -190,21 +237,26 @@ namespace {
 
 class RingSource : public TarSource {
  public:
-  explicit RingSource(SlabRing* ring) : ring_(ring) {}
+  explicit RingSource(ByteRing* ring) : ring_(ring) {}
   bool Next(Bytes* piece) override { return ring_->Next(1, piece); }
 
  private:
-  SlabRing* ring_;
+  ByteRing* ring_;
 };
 
 }  // namespace
 
 Result Pipeline::UnpackTar() {
-  Fd root(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!root.valid()) return Result::last("open layer directory", directory_.c_str());
+  const char* directory = request_.directory.c_str();
+  Fd root(open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root.valid()) return Result::last("open layer directory", directory);
+  RecordWriter record;
+  bool recording = !request_.record_file.empty();
+  Result result = recording ? record.Open(request_.record_file) : Result::success();
+  if (!result.ok()) return result;
   RingSource source(&ring_);
   uint64_t entries = 0;
-  Result result = Untar(root.get(), &source, limits_, &entries);
+  result = Untar(root.get(), &source, request_.limits, recording ? &record : nullptr, &entries);
   // A stop looks like the end of the stream: its reason is recorded already and is kept.
   if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
   if (!result.ok()) {
@@ -213,15 +265,24 @@ Result Pipeline::UnpackTar() {
       result = Result::failure("layer: neither gzip, zstd nor tar", EBADMSG);
     return result;
   }
-  // What comes after the archive's end belongs to the digests and to nothing else.
-  Bytes rest;
-  while (source.Next(&rest)) {
-  }
-  if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
-  if (syncfs(root.get()) != 0) return Result::last("syncfs", directory_.c_str());
+  if (recording) result = FinishRecord(&record, entries);
+  if (!result.ok()) return result;
+  if (syncfs(root.get()) != 0) return Result::last("syncfs", directory);
   std::lock_guard lock(mutex_);
   outcome_.entries = entries;
+  outcome_.lost = record.lost();
   return Result::success();
+}
+
+/// The record says of which layer it is: for that the digests must be there.
+Result Pipeline::FinishRecord(RecordWriter* record, uint64_t entries) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return (hashed_blob_ && hashed_tar_) || !failure_.ok(); });
+  if (!failure_.ok()) return failure_;
+  RecordSummary summary{outcome_.diff_id, outcome_.unpacked_bytes, outcome_.blob_digest, outcome_.blob_bytes,
+                        entries, ""};
+  lock.unlock();
+  return record->Finish(summary);
 }
 
 }  // namespace berth

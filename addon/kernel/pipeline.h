@@ -1,5 +1,6 @@
-// One layer on its way to disk. Three threads: one hashes and inflates the compressed stream, one hashes the
-// tar (the diff ID), one unpacks it. They end by themselves; the object may be dropped at any time.
+// One layer on its way to disk. A thread each for the blob (its digest, and the file that keeps it), for
+// inflating, for hashing the tar (the diff ID), and for unpacking it. They end by themselves; the object may
+// be dropped at any time.
 #pragma once
 
 #include <atomic>
@@ -9,11 +10,20 @@
 #include <mutex>
 #include <string>
 
+#include "pipeline_blob.h"
 #include "pipeline_ring.h"
 #include "result.h"
 #include "tar.h"
+#include "tar_record.h"
 
 namespace berth {
+
+struct UnpackRequest {
+  std::string directory;  // exists and is empty
+  TarLimits limits;
+  std::string blob_file;    // what it holds is unpacked first, what comes later appended; "" for none
+  std::string record_file;  // gets the tar record (tar_record.h); "" for none
+};
 
 struct UnpackOutcome {
   std::string blob_digest;
@@ -21,17 +31,20 @@ struct UnpackOutcome {
   uint64_t blob_bytes = 0;
   uint64_t unpacked_bytes = 0;  // of the tar
   uint64_t entries = 0;
+  std::string lost;  // see TarRecorder::Lost
 };
 
 class Pipeline : public std::enable_shared_from_this<Pipeline> {
  public:
-  Pipeline(std::string directory, TarLimits limits) : directory_(std::move(directory)), limits_(limits) {}
+  explicit Pipeline(UnpackRequest request) : request_(std::move(request)) {}
 
   /// Starts the threads; they keep the object alive.
   Result Start();
-  /// Takes a copy of the next piece; `*room` says whether to call WaitForRoom before the next. Never blocks.
-  /// Fails with what went wrong on a thread.
-  Result Write(const uint8_t* data, size_t size, bool* room);
+  /// Blocks until the blob file has been replayed; its size is what the stream goes on with. 0 without one.
+  Result ResumeAt(uint64_t* offset);
+  /// Takes a copy of as much as there is room for and says how much; never blocks. When that is not all, call
+  /// WaitForRoom before the next. Fails with what went wrong on a thread.
+  Result Write(const uint8_t* data, size_t size, size_t* taken);
   Result WaitForRoom();
   /// No more input: blocks until all is on disk and synced (syncfs).
   Result Finish(UnpackOutcome* outcome);
@@ -44,28 +57,36 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   using Body = Result (Pipeline::*)();
   struct ThreadStart;
 
+  // Of the compressed stream, and of the tar.
+  static constexpr size_t kInputBytes = 1 << 20, kInputSpan = 128 << 10;
+  static constexpr size_t kTarBytes = 3 << 20, kTarSpan = 256 << 10;
+
   static void* RunThread(void* start);
   Result StartThread(Body body);
   void Fail(const Result& result);
   Result failure();
 
+  Result ReplayBlob();
+  Result KeepBlob();
   Result InflateStream();
   Result InflatePiece(Inflater* inflater, Bytes in);
   Result HashTar();
   Result UnpackTar();
+  Result FinishRecord(RecordWriter* record, uint64_t entries);
 
-  const std::string directory_;
-  const TarLimits limits_;
-  InputQueue input_;
-  SlabRing ring_;
+  const UnpackRequest request_;
+  ByteRing input_{kInputBytes, kInputSpan};
+  ByteRing ring_{kTarBytes, kTarSpan};
+  BlobFile blob_;
   std::atomic<bool> finished_ = false;
-  uint8_t* slab_ = nullptr;  // being filled, by the inflating thread only
-  size_t slab_used_ = 0;
+  std::atomic<bool> replayed_ = false;
 
   std::mutex mutex_;
-  std::condition_variable ended_;
+  std::condition_variable changed_;
   int running_ = 0;
   bool plain_ = false;
+  bool hashed_blob_ = false;
+  bool hashed_tar_ = false;
   Result failure_;
   UnpackOutcome outcome_;
 };

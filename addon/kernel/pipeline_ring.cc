@@ -4,98 +4,60 @@
 
 namespace berth {
 
-bool InputQueue::Push(const uint8_t* data, size_t size) {
-  std::vector<uint8_t> piece;
-  {
-    std::lock_guard lock(mutex_);
-    if (stopped_) return true;
-    if (!queue_.empty() && queue_.back().size() + size <= kCoalesce) {
-      queue_.back().insert(queue_.back().end(), data, data + size);
-      bytes_ += size;
-      changed_.notify_all();
-      return bytes_ < kHighWater;
-    }
-    if (!spare_.empty()) {
-      piece = std::move(spare_.back());
-      spare_.pop_back();
-    }
-  }
-  piece.assign(data, data + size);
-  std::lock_guard lock(mutex_);
-  queue_.push_back(std::move(piece));
-  bytes_ += size;
-  changed_.notify_all();
-  return bytes_ < kHighWater;
+ByteRing::ByteRing(size_t capacity, size_t span)
+    : capacity_(capacity), span_(span), data_(new uint8_t[capacity]) {}
+
+uint64_t ByteRing::Slowest() const { return *std::min_element(done_, done_ + kReaders); }
+
+uint8_t* ByteRing::Free(size_t* room) {
+  size_t at = head_ % capacity_;
+  size_t free = capacity_ - static_cast<size_t>(head_ - Slowest());
+  *room = std::min({free, capacity_ - at, span_});
+  return data_.get() + at;
 }
 
-void InputQueue::Close() {
-  std::lock_guard lock(mutex_);
-  closed_ = true;
-  changed_.notify_all();
-}
-
-void InputQueue::Stop() {
-  std::lock_guard lock(mutex_);
-  stopped_ = true;
-  changed_.notify_all();
-}
-
-bool InputQueue::WaitForRoom() {
+uint8_t* ByteRing::Acquire(size_t* room) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stopped_ || bytes_ < kLowWater; });
-  return !stopped_;
+  freed_.wait(lock, [this] { return stopped_ || head_ - Slowest() < capacity_; });
+  return stopped_ ? nullptr : Free(room);
 }
 
-bool InputQueue::Pop(std::vector<uint8_t>* piece) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stopped_ || closed_ || !queue_.empty(); });
-  if (stopped_ || queue_.empty()) return false;
-  if (spare_.size() < 16 && piece->capacity() > 0) spare_.push_back(std::move(*piece));
-  *piece = std::move(queue_.front());
-  queue_.pop_front();
-  bytes_ -= piece->size();
-  changed_.notify_all();
-  return true;
-}
-
-SlabRing::SlabRing() {
-  for (Slab& slab : slabs_) slab.data.reset(new uint8_t[kSlabBytes]);
-}
-
-uint64_t SlabRing::Slowest() const { return *std::min_element(done_, done_ + kReaders); }
-
-uint8_t* SlabRing::Acquire() {
-  std::unique_lock lock(mutex_);
-  freed_.wait(lock, [this] { return stopped_ || head_ - Slowest() < kSlabs; });
-  return stopped_ ? nullptr : slabs_[head_ % kSlabs].data.get();
-}
-
-void SlabRing::Publish(size_t size) {
+uint8_t* ByteRing::TryAcquire(size_t* room) {
   std::lock_guard lock(mutex_);
-  slabs_[head_ % kSlabs].size = size;
-  head_++;
+  return stopped_ || head_ - Slowest() == capacity_ ? nullptr : Free(room);
+}
+
+void ByteRing::Publish(size_t size) {
+  std::lock_guard lock(mutex_);
+  head_ += size;
   filled_.notify_all();
 }
 
-void SlabRing::Close() {
+void ByteRing::Close() {
   std::lock_guard lock(mutex_);
   closed_ = true;
   filled_.notify_all();
 }
 
-void SlabRing::Stop() {
+void ByteRing::Stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;
   filled_.notify_all();
   freed_.notify_all();
 }
 
-bool SlabRing::stopped() {
+bool ByteRing::stopped() {
   std::lock_guard lock(mutex_);
   return stopped_;
 }
 
-bool SlabRing::Next(size_t reader, Bytes* slab) {
+bool ByteRing::WaitForRoom() {
+  std::unique_lock lock(mutex_);
+  freed_.wait(lock, [this] { return stopped_ || head_ - Slowest() <= capacity_ / 2; });
+  return !stopped_;
+}
+
+bool ByteRing::Next(size_t reader, Bytes* bytes) {
   std::unique_lock lock(mutex_);
   if (done_[reader] != taken_[reader]) {
     done_[reader] = taken_[reader];
@@ -103,9 +65,11 @@ bool SlabRing::Next(size_t reader, Bytes* slab) {
   }
   filled_.wait(lock, [this, reader] { return stopped_ || closed_ || head_ > taken_[reader]; });
   if (stopped_ || head_ == taken_[reader]) return false;
-  const Slab& next = slabs_[taken_[reader] % kSlabs];
-  taken_[reader]++;
-  *slab = Bytes{next.data.get(), next.size};
+  size_t at = taken_[reader] % capacity_;
+  size_t ready = static_cast<size_t>(head_ - taken_[reader]);
+  size_t size = std::min({ready, capacity_ - at, span_});
+  taken_[reader] += size;
+  *bytes = Bytes{data_.get() + at, size};
   return true;
 }
 

@@ -78,7 +78,7 @@ Result ParentCache::Open(const std::string& path, ParentDirectory* parent) {
   for (Kept& kept : kept_) {
     if (kept.path != path) continue;
     kept.used = clock_;
-    *parent = {kept.fd.get(), kept.changes_group};
+    *parent = {kept.fd.get(), kept.changes_group, kept.inode};
     return Result::success();
   }
   Fd fd;
@@ -91,8 +91,8 @@ Result ParentCache::Open(const std::string& path, ParentDirectory* parent) {
         std::min_element(kept_.begin(), kept_.end(), [](auto& a, auto& b) { return a.used < b.used; });
     kept_.erase(oldest);
   }
-  *parent = {fd.get(), status.st_gid != 0};
-  kept_.push_back({path, std::move(fd), parent->changes_group, clock_});
+  *parent = {fd.get(), status.st_gid != 0, status.st_ino};
+  kept_.push_back({path, std::move(fd), parent->changes_group, parent->inode, clock_});
   return Result::success();
 }
 
@@ -100,7 +100,8 @@ Result ParentCache::OpenOrMake(const std::string& path, int depth, Fd* fd) {
   if (path.size() >= PATH_MAX) return Result::failure("tar: name is too long", ENAMETOOLONG, path.c_str());
   fd->reset(OpenInRoot(root_, path, kDirectory));
   if (fd->valid()) return Result::success();
-  if (errno != ENOENT && errno != ENOTDIR) return Result::last("open parent directory", path.c_str());
+  if (missing_ == Missing::kFail || (errno != ENOENT && errno != ENOTDIR))
+    return Result::last("open parent directory", path.c_str());
   for (size_t slash = path.find('/'); !path.empty(); slash = path.find('/', slash + 1)) {
     std::string prefix = path.substr(0, slash);
     Result result = MakeOne(prefix, depth, fd);

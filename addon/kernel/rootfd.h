@@ -31,15 +31,19 @@ struct ParentDirectory {
   int fd = -1;
   /// A file made here may get another group than 0 by itself (setgid directory, or the grpid mount option).
   bool changes_group = false;
+  ino_t inode = 0;
 };
 
-/// Opens the directories in which entries are made, keeping the last few open.
+/// Opens the directories in which entries are made or looked at, keeping the last few open.
 class ParentCache {
  public:
-  explicit ParentCache(int root) : root_(root) {}
+  enum class Missing { kMake, kFail };
 
-  /// The directory `path` (clean) in the root. Missing ones are made, 0755 and root's, as are those to
-  /// which a dangling symlink points. A whiteout in the way becomes an opaque directory.
+  explicit ParentCache(int root, Missing missing = Missing::kMake) : root_(root), missing_(missing) {}
+
+  /// The directory `path` (clean) in the root. Missing ones are, unless they are to fail, made, 0755 and
+  /// root's, as are those to which a dangling symlink points. A whiteout in the way becomes an opaque
+  /// directory.
   Result Open(const std::string& path, ParentDirectory* parent);
   /// To be called when an entry was replaced: any kept path may mean something else now. The descriptors stay
   /// open until the next Open.
@@ -53,6 +57,7 @@ class ParentCache {
     std::string path;
     Fd fd;
     bool changes_group = false;
+    ino_t inode = 0;
     uint64_t used = 0;
   };
 
@@ -61,6 +66,7 @@ class ParentCache {
 
   static constexpr size_t kKeep = 16;
   const int root_;
+  const Missing missing_;
   uint64_t clock_ = 0;
   std::vector<Kept> kept_;
   std::vector<Fd> stale_;

@@ -29,6 +29,8 @@ class TarSource {
   virtual bool Next(Bytes* piece) = 0;
 };
 
+class TarRecorder;  // tar_record.h
+
 /// A run of real data in a sparse file.
 struct SparseRun {
   uint64_t offset = 0;
@@ -93,15 +95,22 @@ Result ParseTarHeader(const uint8_t* block, TarEntry* entry, char* flag);
 
 class TarReader {
  public:
-  TarReader(TarSource* source, TarLimits limits) : source_(source), limits_(limits) {}
+  /// `recorder` is told of all that is read, in order; it may be null.
+  TarReader(TarSource* source, TarLimits limits, TarRecorder* recorder = nullptr)
+      : source_(source), limits_(limits), recorder_(recorder) {}
 
   /// Skips what is left of the current entry and reads the next; `*more` is false after the last.
   Result Next(TarEntry* entry, bool* more);
   /// The next piece of the entry's data, empty after the last. Valid until the next call.
   Result Data(Bytes* piece);
+  /// Reads what follows the archive's end, which belongs to the digests and to nothing else.
+  Result SkipRest();
+  /// The same, one piece; `*more` is false when there was none.
+  Result SkipPiece(bool* more);
 
  private:
   Result Fill();
+  void Use(size_t size);
   Result ReadBlock(uint8_t* block, bool* end);
   Result ReadText(uint64_t size, size_t limit, const char* too_long, std::string* text);
   Result Skip(uint64_t size);
@@ -114,6 +123,7 @@ class TarReader {
 
   TarSource* const source_;
   const TarLimits limits_;
+  TarRecorder* const recorder_;
   Bytes piece_;
   bool at_end_ = false;
   uint64_t left_ = 0;     // of the entry's data

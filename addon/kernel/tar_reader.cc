@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tar.h"
+#include "tar_record.h"
 
 namespace berth {
 
@@ -29,6 +30,13 @@ Result TarReader::Fill() {
   return Result::success();
 }
 
+/// Goes on behind bytes that are no file's content.
+void TarReader::Use(size_t size) {
+  if (recorder_ != nullptr) recorder_->Literal(Bytes{piece_.data, size});
+  piece_.data += size;
+  piece_.size -= size;
+}
+
 /// A whole block, or `*end` when the archive ends exactly here.
 Result TarReader::ReadBlock(uint8_t* block, bool* end) {
   size_t have = 0;
@@ -42,8 +50,7 @@ Result TarReader::ReadBlock(uint8_t* block, bool* end) {
     }
     size_t take = std::min(piece_.size, kTarBlock - have);
     memcpy(block + have, piece_.data, take);
-    piece_.data += take;
-    piece_.size -= take;
+    Use(take);
     have += take;
   }
   return Result::success();
@@ -55,8 +62,7 @@ Result TarReader::Skip(uint64_t size) {
     if (!result.ok()) return result;
     if (at_end_) return Truncated();
     uint64_t take = std::min<uint64_t>(piece_.size, size);
-    piece_.data += take;
-    piece_.size -= take;
+    Use(take);
     size -= take;
   }
   return Result::success();
@@ -72,8 +78,7 @@ Result TarReader::ReadText(uint64_t size, size_t limit, const char* too_long, st
     if (at_end_) return Truncated();
     uint64_t take = std::min<uint64_t>(piece_.size, left);
     text->append(reinterpret_cast<const char*>(piece_.data), take);
-    piece_.data += take;
-    piece_.size -= take;
+    Use(take);
     left -= take;
   }
   return Skip(PaddingOf(size));
@@ -87,10 +92,24 @@ Result TarReader::Data(Bytes* piece) {
   if (at_end_) return Truncated();
   size_t take = static_cast<size_t>(std::min<uint64_t>(piece_.size, left_));
   *piece = Bytes{piece_.data, take};
+  if (recorder_ != nullptr) recorder_->Content(*piece);
   piece_.data += take;
   piece_.size -= take;
   left_ -= take;
   return Result::success();
+}
+
+Result TarReader::SkipPiece(bool* more) {
+  Result result = Fill();
+  *more = result.ok() && !at_end_;
+  if (*more) Use(piece_.size);
+  return result;
+}
+
+Result TarReader::SkipRest() {
+  Result result;
+  for (bool more = true; result.ok() && more;) result = SkipPiece(&more);
+  return result;
 }
 
 /// After a zero block: the archive has ended when a second one follows, or nothing.
@@ -125,6 +144,7 @@ Result TarReader::ReadExtension(char flag, uint64_t size, bool* known) {
       return result;
     case 'V':  // a volume's label, a list of names: nothing to unpack
     case 'N':
+      if (size > kMaxPaxHeader) return Result::failure("tar: volume header is too large", E2BIG);
       return Skip(size + PaddingOf(size));
     default:
       *known = false;

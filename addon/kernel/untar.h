@@ -16,8 +16,10 @@ namespace berth {
 /// - ".wh.NAME" becomes a character device 0/0, ".wh..wh..opq" trusted.overlay.opaque; other ".wh..wh." names
 ///   are aufs's own and skipped. A whiteout means lower layers only: an entry of the same name stays,
 ///   wherever it stands in the archive, and a directory then becomes opaque.
+/// - What is replaced so that its data is gone is told to the recorder, if there is one (tar_record.h), as is
+///   everything else that the tar holds.
 /// - Extended attributes user.*, trusted.* and security.* are set, without trusted.overlay.* and
 ///   user.overlay.*, by which an image could forge overlay's own records. Others are dropped.
-Result Untar(int root, TarSource* source, TarLimits limits, uint64_t* entries);
+Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries);
 
 }  // namespace berth

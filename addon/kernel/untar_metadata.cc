@@ -6,17 +6,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "untar_names.h"
 #include "untar_writer.h"
 
 namespace berth {
 
 namespace {
-
-/// See untar.h: everything that an image may say of itself, nothing that overlayfs would believe.
-bool XattrAllowed(const std::string& name) {
-  if (name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.")) return false;
-  return name.starts_with("user.") || name.starts_with("trusted.") || name.starts_with("security.");
-}
 
 int WriteAll(int fd, Bytes bytes, int64_t offset) {
   while (bytes.size > 0) {

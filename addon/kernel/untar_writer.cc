@@ -8,22 +8,16 @@
 
 #include <algorithm>
 
+#include "tar_record.h"
 #include "tree.h"
+#include "untar_names.h"
 
 namespace berth {
 
 namespace {
 
-constexpr char kWhiteout[] = ".wh.";
-constexpr char kWhiteoutMeta[] = ".wh..wh.";
-constexpr char kOpaque[] = ".wh..wh..opq";
 // Memory for the directories' names; a real layer needs about one megabyte.
 constexpr size_t kMaxDirectoryBytes = 64 << 20;
-
-/// Whether any component of the path is one of aufs's own names.
-bool IsAufsMeta(const std::string& path) {
-  return path.starts_with(kWhiteoutMeta) || path.find(std::string("/") + kWhiteoutMeta) != std::string::npos;
-}
 
 }  // namespace
 
@@ -42,7 +36,7 @@ Result UntarWriter::Write(const TarEntry& entry) {
   Result result = Find(entry, &place);
   if (!result.ok()) return result;
   if (place.path.empty()) return WriteRoot(entry);
-  if (place.name != kOpaque && IsAufsMeta(place.path)) return Result::success();
+  if (IsAufsMeta(place.path)) return Result::success();
   result = parents_.Open(place.parent, &place.directory);
   if (!result.ok()) return result;
   if (place.name == kOpaque) return WriteOpaque(place);
@@ -68,7 +62,7 @@ Result UntarWriter::Write(const TarEntry& entry) {
 Result UntarWriter::WriteRoot(const TarEntry& entry) {
   if (entry.type != TarType::kDirectory)
     return Result::failure("tar: entry replaces the layer's root", EBADMSG, entry.path.c_str());
-  Place place{"", "", ".", {root_, false}};
+  Place place{"", "", ".", {root_, false, 0}};
   Result result = SetMetadata(entry, place);
   return result.ok() ? RememberTime("", entry.mtime) : result;
 }
@@ -96,7 +90,7 @@ Result UntarWriter::MakeFile(const TarEntry& entry, const Place& place) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   Fd fd(openat(place.directory.fd, place.name.c_str(), kFlags, entry.mode & 0777));
   if (!fd.valid() && errno == EEXIST) {
-    Result result = RemoveExisting(place);
+    Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
     fd.reset(openat(place.directory.fd, place.name.c_str(), kFlags, entry.mode & 0777));
   }
@@ -116,7 +110,7 @@ Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
       return Result::last("fstatat", place.path.c_str());
     if (!S_ISDIR(status.st_mode)) {
       opaque = IsWhiteout(status);
-      Result result = RemoveExisting(place);
+      Result result = RemoveExisting(place, entry);
       if (!result.ok()) return result;
       if (mkdirat(parent, name, entry.mode & 0777) != 0) return Result::last("mkdirat", place.path.c_str());
     } else {
@@ -134,7 +128,7 @@ Result UntarWriter::MakeSymlink(const TarEntry& entry, const Place& place) {
   const char* target = entry.link.c_str();
   int failed = symlinkat(target, place.directory.fd, place.name.c_str());
   if (failed != 0 && errno == EEXIST) {
-    Result result = RemoveExisting(place);
+    Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
     failed = symlinkat(target, place.directory.fd, place.name.c_str());
   }
@@ -149,7 +143,7 @@ Result UntarWriter::MakeNode(const TarEntry& entry, const Place& place) {
   dev_t device = entry.type == TarType::kFifo ? 0 : entry.device;
   int failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
   if (failed != 0 && errno == EEXIST) {
-    Result result = RemoveExisting(place);
+    Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
     failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
   }
@@ -177,14 +171,28 @@ Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
     bool found = fstatat(to, place.name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0;
     if (found && existing.st_dev == source.st_dev && existing.st_ino == source.st_ino)
       return Result::success();
-    Result result = RemoveExisting(place);
+    Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
     failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
   }
   return failed == 0 ? Result::success() : Result::last("linkat", place.path.c_str());
 }
 
-Result UntarWriter::RemoveExisting(const Place& place) {
+/// Whether the tar could still be made again without what is there: a symlink may have been the way to files.
+bool UntarWriter::IsReplaceable(const Place& place, const TarEntry& entry) {
+  struct stat status;
+  if (fstatat(place.directory.fd, place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return true;
+  if (S_ISDIR(status.st_mode)) return false;
+  if (S_ISREG(status.st_mode)) return status.st_size == 0;
+  if (!S_ISLNK(status.st_mode)) return true;
+  char target[PATH_MAX];
+  ssize_t size = readlinkat(place.directory.fd, place.name.c_str(), target, sizeof target);
+  return size >= 0 && entry.type == TarType::kSymlink &&
+         entry.link == std::string(target, static_cast<size_t>(size));
+}
+
+Result UntarWriter::RemoveExisting(const Place& place, const TarEntry& entry) {
+  if (recorder_ != nullptr && !IsReplaceable(place, entry)) recorder_->Lost(place.path);
   Result result = RemoveTreeAt(place.directory.fd, place.name, place.path);
   if (!result.ok()) return result;
   parents_.Clear();
@@ -207,7 +215,7 @@ Result UntarWriter::FinishDirectories() {
   for (const auto& [path, mtime] : directory_times_) {
     std::string parent_path, name;
     SplitPath(path, &parent_path, &name);
-    ParentDirectory parent{root_, false};
+    ParentDirectory parent{root_, false, 0};
     if (!path.empty()) {
       Result result = parents_.Open(parent_path, &parent);
       if (!result.ok()) return result;

@@ -11,7 +11,8 @@ namespace berth {
 
 class UntarWriter {
  public:
-  UntarWriter(int root, TarReader* reader) : root_(root), reader_(reader), parents_(root) {}
+  UntarWriter(int root, TarReader* reader, TarRecorder* recorder)
+      : root_(root), reader_(reader), recorder_(recorder), parents_(root) {}
 
   Result Write(const TarEntry& entry);
   /// Sets the times of the directories, which every entry made in them has changed.
@@ -38,11 +39,13 @@ class UntarWriter {
   Result WriteRuns(const TarEntry& entry, int fd);
   Result SetFileMetadata(const TarEntry& entry, const Place& place, int fd);
   Result SetMetadata(const TarEntry& entry, const Place& place);
-  Result RemoveExisting(const Place& place);
+  static bool IsReplaceable(const Place& place, const TarEntry& entry);
+  Result RemoveExisting(const Place& place, const TarEntry& entry);
   Result RememberTime(const std::string& path, const timespec& mtime);
 
   const int root_;
   TarReader* const reader_;
+  TarRecorder* const recorder_;
   ParentCache parents_;
   std::map<std::string, timespec> directory_times_;
   size_t directory_bytes_ = 0;

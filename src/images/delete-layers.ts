@@ -16,6 +16,12 @@ export function dropUnneededRows(deps: ImageDeps, layers: readonly Layer[]): Lay
   return unneeded;
 }
 
+/** Takes a layer's directory and its record off the disk. Missing ones are fine. */
+export async function removeLayer(deps: ImageDeps, number: number): Promise<void> {
+  await deps.kernel.removeTree(deps.paths.layer(number));
+  await deps.kernel.removeTree(deps.paths.layerRecord(number));
+}
+
 /**
  * Removes the directories of layers whose rows are gone. A failure is logged, not thrown: the sweep at the
  * next start finds every directory that has no row.
@@ -28,7 +34,7 @@ export async function removeLayerTrees(
   for (const layer of layers) {
     const path = deps.paths.layer(layer.number);
     try {
-      await deps.kernel.removeTree(path);
+      await removeLayer(deps, layer.number);
     } catch (error) {
       log.error({ layer: layer.diffId, path, error: messageOf(error) }, "remove layer failed");
     }

@@ -11,6 +11,7 @@ import { RegistryFailure } from "../registry/failure.ts";
 import { findLayer, reserveLayerNumber } from "../store/layers.ts";
 import type { Layer } from "../types/image.ts";
 import type { ContentSource } from "./content-source.ts";
+import { removeLayer } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
 import type { PullProgress } from "./progress.ts";
 import type { LayerSource } from "./read-image.ts";
@@ -33,28 +34,28 @@ export interface LayerJob {
 export async function fetchLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
   const { deps, call } = job;
   const staged = join(deps.paths.staging, `layer-${randomBytes(12).toString("hex")}`);
-  let current = staged;
+  const stagedRecord = `${staged}.record`;
+  let current = [staged, stagedRecord];
   try {
     await makeDirectory(staged);
-    const result = await unpackInto(job, source, staged, signal);
+    const result = await unpackInto(job, source, staged, stagedRecord, signal);
     checkResult(job, source, result);
     signal.throwIfAborted();
     await call.observeStep("pullImage", "place-layer", "before");
     const number = reserveLayerNumber(deps.store);
-    const place = deps.paths.layer(number);
-    await mkdir(dirname(place), { recursive: true, mode: 0o700 });
-    await rename(staged, place);
-    current = place;
-    await syncDirectory(dirname(place));
+    const [place, record] = [deps.paths.layer(number), deps.paths.layerRecord(number)];
+    current = [...current, place, record];
+    await moveDurably(stagedRecord, record);
+    await moveDurably(staged, place);
     await call.observeStep("pullImage", "place-layer", "after");
     const layer = layerOf(number, source, result);
     // Somebody whose pull had been given up may have been as quick: one directory per diff ID.
     const other = findLayer(deps.store, layer.diffId) ?? deps.desk.uncommitted(layer.diffId);
     if (other === undefined) deps.desk.addUncommitted(layer);
-    else await deps.kernel.removeTree(place);
+    else await removeLayer(deps, number);
     return other ?? layer;
   } catch (error) {
-    await removeQuietly(job, current);
+    for (const path of current) await removeQuietly(job, path);
     throw error;
   }
 }
@@ -63,11 +64,12 @@ async function unpackInto(
   job: LayerJob,
   { descriptor }: LayerSource,
   directory: string,
+  recordFile: string,
   signal: AbortSignal,
 ): Promise<UnpackResult> {
   const { maxLayerUnpackedBytes, maxLayerEntries } = job.deps.config.images;
   const limits = { maxUnpackedBytes: maxLayerUnpackedBytes, maxEntries: maxLayerEntries };
-  const unpack = job.deps.kernel.unpackLayer(directory, limits);
+  const unpack = job.deps.kernel.unpackLayer(directory, limits, { recordFile });
   const stop = () => void abortUnpack(job, unpack);
   signal.addEventListener("abort", stop, { once: true });
   try {
@@ -133,6 +135,12 @@ async function makeDirectory(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await mkdir(path);
   await chmod(path, 0o755);
+}
+
+async function moveDurably(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  await rename(from, to);
+  await syncDirectory(dirname(to));
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -37,8 +37,10 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
     removed++;
   };
   const layersDirectory = dirname(paths.layer(0));
+  const recordsDirectory = dirname(paths.layerRecord(0));
   const blobsDirectory = join(paths.blobs, "sha256");
-  for (const directory of [paths.staging, layersDirectory, blobsDirectory, paths.imageRecords]) {
+  const directories = [paths.staging, layersDirectory, recordsDirectory, blobsDirectory, paths.imageRecords];
+  for (const directory of directories) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
   setPins(store, deps.config.images.pinned ?? []);
@@ -51,12 +53,15 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
     return noteMissing(deps, call, present);
   });
   for (const number of abandonedLayers(store)) forgetRetired(store, number);
-  const known = [...listLayers(store).map(({ number }) => number), ...retiredLayers(store)];
-  for (const number of known) present.delete(basename(paths.layer(number)));
-  for (const name of present) {
-    const path = join(layersDirectory, name);
-    if (/^[0-9a-z]{1,11}$/.test(name)) await remove(path);
-    else call.log.warn({ path }, "not a layer: left alone");
+  const numbers = [...listLayers(store).map(({ number }) => number), ...retiredLayers(store)];
+  const known = new Set(numbers.map((number) => basename(paths.layer(number))));
+  for (const directory of [layersDirectory, recordsDirectory]) {
+    for (const name of await readdir(directory)) {
+      const path = join(directory, name);
+      if (known.has(name)) continue;
+      if (/^[0-9a-z]{1,11}$/.test(name)) await remove(path);
+      else call.log.warn({ path }, "not a layer: left alone");
+    }
   }
   removed += await sweepBlobs(deps, blobsDirectory);
   return { removed, missing };

@@ -135,6 +135,22 @@ export class FakeKernel implements Kernel {
     throw new KernelError("unpackLayer", "ENOSYS", "");
   }
 
+  async readLayerRecord(path: string): Promise<never> {
+    throw new KernelError("readLayerRecord", "ENOSYS", path);
+  }
+
+  async checkLayer(directory: string): Promise<never> {
+    throw new KernelError("checkLayer", "ENOSYS", directory);
+  }
+
+  async verifyLayer(directory: string): Promise<never> {
+    throw new KernelError("verifyLayer", "ENOSYS", directory);
+  }
+
+  recreateLayer(directory: string): never {
+    throw new KernelError("recreateLayer", "ENOSYS", directory);
+  }
+
   async removeTree(path: string): Promise<void> {
     this.#record("removeTree", path);
     // The directories of unit tests are real ones, below a temporary directory.

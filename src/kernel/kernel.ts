@@ -90,6 +90,18 @@ export interface UnpackLimits {
   maxEntries: number;
 }
 
+export interface UnpackFiles {
+  /**
+   * Keeps the compressed stream (made when missing, 0600). What it holds already is unpacked first, natively;
+   * what is written comes behind it. It is not synced: after a power cut its end may be anything, which shows
+   * as damaged data or as another `blobDigest`. Then, and whenever the data is found damaged, remove the file
+   * and begin again. It is locked while it grows: EAGAIN when another unpacking has it.
+   */
+  readonly blobFile?: string;
+  /** Gets the tar record (must not exist yet), synced with the layer: see `recreateLayer`. */
+  readonly recordFile?: string;
+}
+
 export interface UnpackResult {
   /** Digest of the compressed stream and of the tar inside it. */
   readonly blobDigest: Digest;
@@ -97,13 +109,23 @@ export interface UnpackResult {
   readonly blobBytes: number;
   readonly unpackedBytes: number;
   readonly entries: number;
+  /**
+   * An entry that a later one of the same layer replaced: `recreateLayer` cannot make the tar again, and will
+   * say so. "" when there is none.
+   */
+  readonly lost: string;
 }
 
 /** One layer on its way to disk: inflating, hashing and untarring happen on native threads. */
 export interface LayerUnpack {
   /**
-   * Takes the next piece of the compressed stream. Resolves when there is room for more; rejects with what
-   * went wrong.
+   * Resolves when the blob file has been replayed, with its size: the stream goes on there. 0 without a blob
+   * file. To be awaited before the first write when there is one. A blob file that is whole needs no write.
+   */
+  resumeAt(): Promise<number>;
+  /**
+   * Takes the next piece of the compressed stream, one write at a time. Resolves when all of it is taken
+   * (the piece is the caller's again); rejects with what went wrong.
    */
   write(chunk: Uint8Array): Promise<void>;
   /** The stream is complete: resolves when everything is on disk and synced. */
@@ -112,12 +134,58 @@ export interface LayerUnpack {
   abort(): Promise<void>;
 }
 
-export interface LayerKernel {
+/** What a tar record says of its layer. */
+export interface LayerRecord {
+  readonly diffId: Digest;
+  readonly unpackedBytes: number;
+  /** sha256 and size of the compressed stream it was unpacked from. */
+  readonly blobDigest: Digest;
+  readonly blobBytes: number;
+  readonly entries: number;
+  /** As in UnpackResult. */
+  readonly lost: string;
+}
+
+export interface DamagedEntry {
+  /** As the tar names it. */
+  readonly path: string;
+  /** "is missing", "has 0 bytes instead of 12", … */
+  readonly what: string;
+}
+
+export interface LayerComparison extends LayerRecord {
+  /** Empty when all is as it should be. */
+  readonly damaged: readonly DamagedEntry[];
+}
+
+/**
+ * All of these read beneath the layer's directory only, whatever the record or a link says. A record that is
+ * damaged or not complete rejects with DATA_LOSS.
+ */
+export interface LayerRecordKernel {
+  /** Reads the record's head: one small read. */
+  readLayerRecord(recordFile: string): Promise<LayerRecord>;
+  /** Compares every entry's type, size, mode, owner and link target with the record. Reads no contents. */
+  checkLayer(directory: string, recordFile: string): Promise<LayerComparison>;
+  /**
+   * The same, and contents and extended attributes. `diffId` is that of the tar as it would be made now: it
+   * is the layer's own when every content is sound, unless `lost` names an entry.
+   */
+  verifyLayer(directory: string, recordFile: string): Promise<LayerComparison>;
+  /**
+   * The layer's tar, bit by bit as it was, in pieces of about 1 MiB. It is compared with the diff ID before
+   * the last piece is given: a layer that is damaged rejects with DATA_LOSS, one that cannot be made again
+   * (`lost`) with FAILED_PRECONDITION before the first piece.
+   */
+  recreateLayer(directory: string, recordFile: string): AsyncIterableIterator<Uint8Array>;
+}
+
+export interface LayerKernel extends LayerRecordKernel {
   /**
    * Begins to unpack into the existing, empty `directory`. The compression is found from the stream's
    * magic.
    */
-  unpackLayer(directory: string, limits: UnpackLimits): LayerUnpack;
+  unpackLayer(directory: string, limits: UnpackLimits, files?: UnpackFiles): LayerUnpack;
   /** Removes a tree without following links or crossing mounts. Missing is fine. */
   removeTree(path: string): Promise<void>;
   /**

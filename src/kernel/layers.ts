@@ -1,13 +1,22 @@
-// The addon's doors for layers and trees as the kernel's LayerKernel. Errors of the addon become KernelError;
-// what is wrong with the layer's data itself becomes INVALID_ARGUMENT, so that nobody retries it.
+// The addon's doors for layers and trees as the kernel's LayerKernel.
 
-import { BerthError, KernelError } from "../lib/errors.ts";
-import type { LayerKernel, LayerUnpack, UnpackLimits, UnpackResult } from "./kernel.ts";
+import { BerthError } from "../lib/errors.ts";
+import type { LayerKernel, LayerUnpack, UnpackFiles, UnpackLimits, UnpackResult } from "./kernel.ts";
+import { layerError, translated } from "./layer-errors.ts";
+import { makeRecordKernel, type NativeRecords } from "./layer-records.ts";
 
 /** The functions of addon/binding/layer.cc and rootfs.cc. `handle` is the addon's own. */
-export interface NativeLayers {
-  layerOpen(directory: string, maxBytes: number, maxEntries: number): unknown;
-  layerWrite(handle: unknown, chunk: Uint8Array): true | Promise<void>;
+export interface NativeLayers extends NativeRecords {
+  layerOpen(
+    directory: string,
+    maxBytes: number,
+    maxEntries: number,
+    blobFile: string,
+    recordFile: string,
+  ): unknown;
+  layerResumeAt(handle: unknown): Promise<number>;
+  layerWrite(handle: unknown, chunk: Uint8Array, from: number): number;
+  layerRoom(handle: unknown): Promise<void>;
   layerFinish(handle: unknown): Promise<UnpackResult>;
   layerAbort(handle: unknown): Promise<void>;
   removeTree(path: string): Promise<void>;
@@ -16,12 +25,10 @@ export interface NativeLayers {
   syncFilesystem(path: string): Promise<void>;
 }
 
-/** The addon copies each piece into its queue: larger ones go in parts, to keep the queue small. */
-const PIECE_BYTES = 1 << 20;
-
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
   return {
-    unpackLayer: (directory, limits) => openLayer(native, directory, limits),
+    ...makeRecordKernel(native),
+    unpackLayer: (directory, limits, files = {}) => openLayer(native, directory, limits, files),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
     treeUsage: (path) => translated(native.treeUsage(path)),
@@ -29,19 +36,26 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
   };
 }
 
-function openLayer(native: NativeLayers, directory: string, limits: UnpackLimits): LayerUnpack {
+function openLayer(
+  native: NativeLayers,
+  directory: string,
+  limits: UnpackLimits,
+  { blobFile = "", recordFile = "" }: UnpackFiles,
+): LayerUnpack {
+  const { maxUnpackedBytes, maxEntries } = limits;
   let handle: unknown;
   try {
-    handle = native.layerOpen(directory, whole(limits.maxUnpackedBytes), whole(limits.maxEntries));
+    handle = native.layerOpen(directory, whole(maxUnpackedBytes), whole(maxEntries), blobFile, recordFile);
   } catch (error) {
     throw layerError(error);
   }
   return {
+    resumeAt: () => translated(native.layerResumeAt(handle)),
     async write(chunk) {
       try {
-        for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
-          const room = native.layerWrite(handle, chunk.subarray(at, at + PIECE_BYTES));
-          if (room !== true) await room;
+        for (let at = 0; ; await native.layerRoom(handle)) {
+          at += native.layerWrite(handle, chunk, at);
+          if (at >= chunk.length) return;
         }
       } catch (error) {
         throw layerError(error);
@@ -56,33 +70,4 @@ function openLayer(native: NativeLayers, directory: string, limits: UnpackLimits
 function whole(limit: number): number {
   if (!(limit >= 0)) throw new BerthError("INTERNAL", `unpack layer: ${limit} is no limit`);
   return Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER);
-}
-
-async function translated<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw layerError(error);
-  }
-}
-
-/** Steps of the readers of the stream and of the archive: their failures are the layer's fault. */
-const DATA_STEP = /^(?:tar|gzip|zstd|layer): /;
-/** Those among them that the administrator sets. */
-const LIMIT_STEP = /than the limit\b/;
-
-function layerError(error: unknown): unknown {
-  const { step, errno, path } = error as { step?: unknown; errno?: unknown; path?: unknown };
-  if (typeof step !== "string" || typeof errno !== "string" || typeof path !== "string") return error;
-  const kernelError = new KernelError(step, errno, path);
-  if (!DATA_STEP.test(step) || errno === "ENOMEM") return kernelError;
-  const entry = path === "" ? "" : ` (entry ${JSON.stringify(path)})`;
-  const what = `${step.replace(/^layer: /, "")}${entry}`;
-  if (LIMIT_STEP.test(step)) {
-    const next = "raise it under [images] if you trust the image";
-    const message = `layer is over a limit of the configuration: ${what}; ${next}`;
-    return new BerthError("RESOURCE_EXHAUSTED", message, { cause: kernelError });
-  }
-  const message = `layer is damaged or not acceptable: ${what}`;
-  return new BerthError("INVALID_ARGUMENT", message, { cause: kernelError });
 }

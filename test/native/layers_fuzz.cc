@@ -92,7 +92,7 @@ void UnpackArchive(const std::string& archive, const std::string& scratch, Rando
     Fd root(open(layer.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     SplitSource source(archive, random);
     uint64_t entries = 0;
-    Result result = Untar(root.get(), &source, kLimits, &entries);
+    Result result = Untar(root.get(), &source, kLimits, nullptr, &entries);
     Require(result.ok() || result.step[0] != '\0', "an error without a step");
   }).join();
   Require(CountEntries(scratch) == 3, "something was written outside of the layer");
@@ -136,15 +136,15 @@ void CheckStreams(const std::string& archive, Random* random) {
 void RunPipeline(const std::string& stream, const std::string& scratch, Random* random) {
   std::string layer = scratch + "/layer";
   Require(mkdir(layer.c_str(), 0755) == 0, "cannot make the layer's directory");
-  auto pipeline = std::make_shared<Pipeline>(layer, kLimits);
+  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, "", ""});
   Require(pipeline->Start().ok(), "threads cannot be started");
   size_t stop = random->Below(2) == 0 ? stream.size() : random->Below(stream.size());
   for (size_t at = 0; at < stop;) {
     size_t size = std::min(stop - at, 1 + random->Below(2000));
-    bool room = true;
-    if (!pipeline->Write(reinterpret_cast<const uint8_t*>(stream.data()) + at, size, &room).ok()) break;
-    if (!room) pipeline->WaitForRoom();
-    at += size;
+    size_t taken = 0;
+    if (!pipeline->Write(reinterpret_cast<const uint8_t*>(stream.data()) + at, size, &taken).ok()) break;
+    if (taken < size && !pipeline->WaitForRoom().ok()) break;
+    at += taken;
   }
   UnpackOutcome outcome;
   if (random->Below(3) == 0) pipeline->Abort();

@@ -2,21 +2,13 @@
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import type { LayerKernel, UnpackLimits, UnpackResult } from "../../../src/kernel/kernel.ts";
-import { makeLayerKernel, type NativeLayers } from "../../../src/kernel/layers.ts";
+import type { UnpackFiles, UnpackLimits, UnpackResult } from "../../../src/kernel/kernel.ts";
+import { kernel, LIMITS } from "./kernel-only.ts";
 
-function loadNative(): NativeLayers {
-  const built = resolve(import.meta.dirname, "../../../out/native/Release/berth.node");
-  return createRequire(import.meta.url)(process.env.BERTH_NATIVE ?? built) as NativeLayers;
-}
-
-export const kernel: LayerKernel = makeLayerKernel(loadNative());
-
-export const LIMITS: UnpackLimits = { maxUnpackedBytes: 1 << 30, maxEntries: 100_000 };
+export { kernel, LIMITS };
 
 /** A directory for the file's tests, removed after the last. */
 export function useScratch(): { path: string; fresh(name?: string): string } {
@@ -40,12 +32,13 @@ export function useScratch(): { path: string; fresh(name?: string): string } {
 export async function unpack(
   directory: string,
   blob: Uint8Array,
-  options: { limits?: Partial<UnpackLimits>; chunk?: number } = {},
+  options: { limits?: Partial<UnpackLimits>; chunk?: number; files?: UnpackFiles } = {},
 ): Promise<UnpackResult> {
-  const layer = kernel.unpackLayer(directory, { ...LIMITS, ...options.limits });
+  const layer = kernel.unpackLayer(directory, { ...LIMITS, ...options.limits }, options.files);
   const chunk = options.chunk ?? 64 << 10;
   try {
-    for (let at = 0; at < blob.length; at += chunk) await layer.write(blob.subarray(at, at + chunk));
+    for (let at = await layer.resumeAt(); at < blob.length; at += chunk)
+      await layer.write(blob.subarray(at, at + chunk));
     return await layer.finish();
   } finally {
     await layer.abort();

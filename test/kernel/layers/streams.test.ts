@@ -69,6 +69,7 @@ test.each(blobs)("%s: digests, sizes and files are right", async (_name, blob) =
     blobBytes: blob.length,
     unpackedBytes: tar.length,
     entries: files.length,
+    lost: "",
   });
   for (const { path, data } of files) expect(readFileSync(join(root, path)).equals(data)).toBe(true);
 });
@@ -104,15 +105,14 @@ test("an archive without its end blocks, and an empty one", async () => {
   expect((await unpack(scratch.fresh(), Buffer.alloc(0))).diffId).toBe(digest(Buffer.alloc(0)));
 });
 
-test("a piece may be changed once write has returned", async () => {
+test("a piece may be changed once write has resolved", async () => {
   const root = scratch.fresh();
   const layer = kernel.unpackLayer(root, LIMITS);
   const piece = Buffer.alloc(1000);
   for (let at = 0; at < tar.length; at += piece.length) {
     const size = tar.copy(piece, 0, at, at + piece.length);
-    const written = layer.write(piece.subarray(0, size));
+    await layer.write(piece.subarray(0, size));
     piece.fill(0xee);
-    await written;
   }
   expect((await layer.finish()).diffId).toBe(digest(tar));
 });

@@ -1,10 +1,10 @@
 // A layer kernel without system calls: it really inflates, hashes and keeps the tar it was given.
 
 import { createHash } from "node:crypto";
-import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import type { LayerKernel, LayerUnpack } from "../../../../src/kernel/kernel.ts";
+import type { LayerKernel, LayerUnpack, UnpackFiles } from "../../../../src/kernel/kernel.ts";
 import { KernelError } from "../../../../src/lib/errors.ts";
 import type { Digest } from "../../../../src/types/ids.ts";
 
@@ -22,9 +22,21 @@ export function fakeLayers(): FakeLayers {
   const fake: FakeLayers = {
     unpacks: 0,
     beforeFinish: async () => {},
-    unpackLayer(directory) {
+    unpackLayer(directory, _limits, files = {}) {
       fake.unpacks++;
-      return new FakeUnpack(directory, fake);
+      return new FakeUnpack(directory, files, fake);
+    },
+    async readLayerRecord(path) {
+      return JSON.parse(await readFile(path, "utf8"));
+    },
+    async checkLayer(directory, record) {
+      return await compare(fake, directory, record);
+    },
+    async verifyLayer(directory, record) {
+      return await compare(fake, directory, record);
+    },
+    async *recreateLayer(directory) {
+      yield await readFile(join(directory, "content.tar"));
     },
     async removeTree(path) {
       await rm(path, { recursive: true, force: true });
@@ -46,20 +58,40 @@ export function fakeLayers(): FakeLayers {
   return fake;
 }
 
+/** Damaged when the tar kept in the directory is not the one of the record. */
+async function compare(fake: FakeLayers, directory: string, record: string) {
+  const expected = await fake.readLayerRecord(record);
+  const tar = await readFile(join(directory, "content.tar")).catch(() => Buffer.alloc(0));
+  const diffId = sha256(tar);
+  const damaged = diffId === expected.diffId ? [] : [{ path: "content.tar", what: "is damaged" }];
+  return { ...expected, diffId, damaged };
+}
+
 class FakeUnpack implements LayerUnpack {
   readonly #directory: string;
+  readonly #files: UnpackFiles;
   readonly #fake: FakeLayers;
   readonly #chunks: Buffer[] = [];
   readonly #aborted = Promise.withResolvers<never>();
 
-  constructor(directory: string, fake: FakeLayers) {
+  constructor(directory: string, files: UnpackFiles, fake: FakeLayers) {
     this.#directory = directory;
+    this.#files = files;
     this.#fake = fake;
     this.#aborted.promise.catch(() => {});
   }
 
+  async resumeAt(): Promise<number> {
+    const { blobFile } = this.#files;
+    if (blobFile === undefined) return 0;
+    const held = await readFile(blobFile).catch(() => Buffer.alloc(0));
+    this.#chunks.push(held);
+    return held.length;
+  }
+
   async write(chunk: Uint8Array): Promise<void> {
     this.#chunks.push(Buffer.from(chunk));
+    if (this.#files.blobFile !== undefined) await appendFile(this.#files.blobFile, chunk);
   }
 
   async finish() {
@@ -73,13 +105,18 @@ class FakeUnpack implements LayerUnpack {
       throw new KernelError("inflate", "EBADMSG", this.#directory);
     }
     await writeFile(join(this.#directory, "content.tar"), tar);
-    return {
+    const record = {
       blobDigest: sha256(blob),
       diffId: sha256(tar),
       blobBytes: blob.length,
       unpackedBytes: tar.length,
       entries: 1,
+      lost: "",
     };
+    if (this.#files.recordFile !== undefined) {
+      await writeFile(this.#files.recordFile, JSON.stringify(record), { flag: "wx" });
+    }
+    return record;
   }
 
   async abort(): Promise<void> {

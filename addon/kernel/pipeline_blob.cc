@@ -1,0 +1,59 @@
+#include "pipeline_blob.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace berth {
+
+Result BlobFile::Open(const std::string& path) {
+  path_ = path;
+  Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  struct stat status;
+  if (!fd.valid() || fstat(fd.get(), &status) != 0) return Result::last("open blob file", path.c_str());
+  if (!S_ISREG(status.st_mode)) return Result::failure("open blob file", EINVAL, path.c_str());
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return Result::last("lock blob file", path.c_str());
+  replay_size_ = static_cast<uint64_t>(status.st_size);
+  fd_ = std::move(fd);
+  return Result::success();
+}
+
+Result BlobFile::Replay(ByteRing* ring) {
+  posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  for (uint64_t at = 0; at < replay_size_;) {
+    size_t room = 0;
+    uint8_t* free = ring->Acquire(&room);
+    if (free == nullptr) return Result::success();
+    size_t wanted = static_cast<size_t>(std::min<uint64_t>(room, replay_size_ - at));
+    ssize_t size = pread(fd_.get(), free, wanted, static_cast<off_t>(at));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return Result::last("read blob file", path_.c_str());
+    if (size == 0) return Result::failure("read blob file: it became shorter", EIO, path_.c_str());
+    ring->Publish(static_cast<size_t>(size));
+    at += static_cast<uint64_t>(size);
+  }
+  return Result::success();
+}
+
+Result BlobFile::Append(Bytes bytes) {
+  if (position_ < replay_size_) {
+    size_t old = static_cast<size_t>(std::min<uint64_t>(bytes.size, replay_size_ - position_));
+    bytes.data += old;
+    bytes.size -= old;
+    position_ += old;
+  }
+  while (bytes.size > 0) {
+    ssize_t size = pwrite(fd_.get(), bytes.data, bytes.size, static_cast<off_t>(position_));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return Result::last("write blob file", path_.c_str());
+    bytes.data += size;
+    bytes.size -= static_cast<size_t>(size);
+    position_ += static_cast<uint64_t>(size);
+  }
+  return Result::success();
+}
+
+}  // namespace berth

@@ -1,0 +1,64 @@
+// Comparing what is on disk with what a layer's tar says should be there.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rootfd.h"
+#include "tar.h"
+
+namespace berth {
+
+struct TreeDamage {
+  std::string path;  // as the tar names it
+  std::string what;  // "is missing", "has 0 bytes instead of 12"
+};
+
+/// What was found wrong, of the entries that count: a later entry of the same name has the last word.
+class DamageList {
+ public:
+  /// `what` is "" when the entry is as it should be.
+  void Add(const ParentDirectory& parent, const std::string& name, const std::string& path, std::string what);
+  /// Of an entry that cannot even be reached.
+  void AddLost(const std::string& path, std::string what);
+  std::vector<TreeDamage> List() const;
+
+ private:
+  std::map<std::pair<ino_t, std::string>, TreeDamage> entries_;
+  std::vector<TreeDamage> lost_;
+};
+
+/// Compares entries by their metadata, without reading a file. Looks beneath the root only.
+class TreeChecker {
+ public:
+  /// `thorough`: extended attributes as well.
+  TreeChecker(int root, bool thorough, DamageList* damage)
+      : root_(root), thorough_(thorough), damage_(damage), parents_(root, ParentCache::Missing::kFail) {}
+
+  /// Fails only when the comparison itself cannot be made. `*sound` is false when the entry is damaged.
+  Result Check(const TarEntry& entry, bool* sound);
+  /// Opens the entry's regular file for reading; `*fd` is not valid when there is none.
+  Result OpenContent(const TarEntry& entry, Fd* fd);
+  void AddDamage(const TarEntry& entry, std::string what);
+
+ private:
+  struct Spot {
+    std::string name;
+    ParentDirectory parent;
+  };
+
+  Result Find(const TarEntry& entry, Spot* spot, bool* found);
+  Result Compare(const TarEntry& entry, const Spot& spot, std::string* what);
+  Result CompareLink(const TarEntry& entry, const struct stat& status, std::string* what);
+  Result CompareXattrs(const TarEntry& entry, const Spot& spot, std::string* what);
+
+  const int root_;
+  const bool thorough_;
+  DamageList* const damage_;
+  ParentCache parents_;
+};
+
+}  // namespace berth
