@@ -5,7 +5,9 @@ import { dirname, join } from "node:path";
 import { Server } from "@grpc/grpc-js";
 import { destination, pino } from "pino";
 import { loadConfig, parseFlags } from "./config.ts";
+import { ContainerEvents } from "./cri/container-events.ts";
 import { serveCri } from "./cri/serve.ts";
+import { bindVerbs } from "./cri/verbs.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
@@ -114,7 +116,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   await makeDirectories(paths);
   const locks = [lockDirectory(paths.root), lockDirectory(paths.state)];
   const parts = await makeParts(config, paths, log);
-  const { deps, reconciler, collector, store, network } = parts;
+  const { deps, containerEvents, reconciler, collector, store, network } = parts;
 
   // Pulls write where the sweep removes, so it ends before the first call.
   const call = backgroundCall(log, deps.observeStep);
@@ -126,7 +128,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   });
   const streaming = new StreamingServer(config.streaming, log);
   await streaming.listen();
-  serveCri(server, { ...deps, streaming });
+  serveCri(server, { ...deps, streaming, containerEvents });
   serveEngine(server, deps);
   serveImageStore(server, deps);
   await listen(server, paths.socket);
@@ -136,6 +138,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
 
   return async () => {
     // First: their clients are told of the end before the monitors' connections go.
+    containerEvents.close();
     await Promise.all([streaming.close(), endServer(server)]);
     reconciler.stop();
     collector.stop();
@@ -164,11 +167,13 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   });
   const images = makeImageDeps({ ...common, registry: new RegistryClient(config.registry) });
   const deps = { ...images, ...pods, observeStep, hub };
+  const containerEvents = new ContainerEvents(bindVerbs(deps));
+  hub.subscribe(containerEvents.onEvent);
   const reconciler = new Reconciler(deps, backgroundCall(log, observeStep));
   hub.subscribe((event) => reconciler.onEvent(event));
   const collector = new ImageCollector(deps, backgroundCall(log, observeStep));
   hub.subscribe((event) => collector.onEvent(event));
-  return { deps, reconciler, collector, store, network };
+  return { deps, containerEvents, reconciler, collector, store, network };
 }
 
 /** Lets the calls in hand end, for a while; what they do goes on or is undone at the next start. */

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../kernel/device_filter.h"
+#include "../kernel/oom_score.h"
 #include "translate.h"
 
 namespace berth::binding {
@@ -85,6 +86,15 @@ Napi::Value AttachDeviceFilterDoor(const Napi::CallbackInfo& info) {
   return Run(info.Env(), Where::kPool, [path, rules] { return AttachDeviceFilter(path, rules); });
 }
 
+/// (path, value, clamp)
+Napi::Value SetOomScoreDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  int value = static_cast<int>(NumberArgument(info, 1));
+  bool clamp = info[2].ToBoolean().Value();
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [path, value, clamp] { return SetOomScore(path, value, clamp); });
+}
+
 }  // namespace
 
 void RegisterCgroup(Napi::Env env, Napi::Object exports) {
@@ -94,6 +104,7 @@ void RegisterCgroup(Napi::Env env, Napi::Object exports) {
   exports.Set("readCgroup", Napi::Function::New(env, ReadCgroupDoor));
   exports.Set("attachDeviceFilter", Napi::Function::New(env, AttachDeviceFilterDoor));
   exports.Set("killCgroup", Napi::Function::New(env, KillCgroupDoor));
+  exports.Set("setOomScore", Napi::Function::New(env, SetOomScoreDoor));
   exports.Set("removeCgroup", Napi::Function::New(env, RemoveCgroupDoor));
 }
 

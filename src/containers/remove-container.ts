@@ -34,5 +34,6 @@ async function remove(deps: ContainerDeps, call: Call, id: ContainerId): Promise
   await undoContainer(deps, container, observe);
   // Who waits for a container that never ran must not wait for ever.
   deps.exits.notify(id, unseenExit());
-  deps.events({ type: "container-removed", containerId: id, podId: container.podId, at: nowMicros() });
+  const { podId } = container;
+  deps.events({ type: "container-removed", containerId: id, podId, at: nowMicros(), container });
 }

@@ -1,7 +1,10 @@
-import { applyLimits } from "../cgroups/apply-limits.ts";
+import { changeLimits } from "../cgroups/change-limits.ts";
 import type { Call } from "../lib/call.ts";
+import { BerthError } from "../lib/errors.ts";
+import { oomScoreStep } from "../spec/limits.ts";
 import { cgroupWrites } from "../spec/resources.ts";
 import { commitContainerResources } from "../store/containers.ts";
+import type { Container } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
 import type { LinuxResources } from "../types/pod.ts";
 import { requireState } from "./container-lifecycle.ts";
@@ -23,7 +26,8 @@ const NONE: LinuxResources = {
 
 /**
  * Changes limits of a CREATED or RUNNING container. Zero and empty mean "leave as it is" (CRI,
- * UpdateContainerResources). When one cannot be set, those set before it are put back.
+ * UpdateContainerResources). When one cannot be set, those set before it are put back. FAILED_PRECONDITION
+ * for a memory limit below what cannot be given back.
  */
 export function updateContainerResources(
   deps: ContainerDeps,
@@ -50,14 +54,32 @@ async function update(
   };
   const before = container.config.resources ?? NONE;
   const after = merge(before, wanted);
+  // Refuses a score that no kernel takes before anything is changed.
+  if (wanted.oomScoreAdj !== 0) oomScoreStep(wanted.oomScoreAdj, deps.host);
+  const writes = cgroupWrites(after);
+  if (wanted.memoryLimitBytes > 0) await requireRoom(deps, container, wanted.memoryLimitBytes);
+  const { undo } = await changeLimits(deps.kernel, call.log, target, writes);
   try {
-    await applyLimits(deps.kernel, call.log, target, cgroupWrites(after));
+    if (after.oomScoreAdj !== before.oomScoreAdj) {
+      await deps.kernel.setOomScore(container.cgroupPath, after.oomScoreAdj, !deps.host.capSysResource);
+    }
+    commitContainerResources(deps.store, id, after);
   } catch (error) {
-    const restore = { ...target, missingController: "warn" as const };
-    await applyLimits(deps.kernel, call.log, restore, cgroupWrites(before));
+    await undo();
     throw error;
   }
-  commitContainerResources(deps.store, id, after);
+}
+
+/** Memory that is not backed by files cannot be given back: a limit below it would end the container. */
+async function requireRoom(deps: ContainerDeps, container: Container, limit: number): Promise<void> {
+  const [sample] = await deps.sampler.sample([{ path: container.cgroupPath, depth: 0, since: null }]);
+  const held = sample?.memory.anon ?? 0;
+  if (held <= limit) return;
+  throw new BerthError(
+    "FAILED_PRECONDITION",
+    `update container "${container.id}": memory_limit_in_bytes ${limit} is below the ${held} bytes that ` +
+      "its processes hold, and the kernel would kill them; choose a higher limit",
+  );
 }
 
 function merge(before: LinuxResources, wanted: LinuxResources): LinuxResources {
@@ -71,6 +93,12 @@ function merge(before: LinuxResources, wanted: LinuxResources): LinuxResources {
     cpusetMems: wanted.cpusetMems || before.cpusetMems,
     hugepageLimits: wanted.hugepageLimits.length > 0 ? wanted.hugepageLimits : before.hugepageLimits,
     unified: { ...before.unified, ...wanted.unified },
-    memorySwapLimitBytes: wanted.memorySwapLimitBytes || before.memorySwapLimitBytes,
+    memorySwapLimitBytes: wanted.memorySwapLimitBytes || swapBeside(before, wanted.memoryLimitBytes),
   };
+}
+
+/** The limit includes memory: with more or less of that, what may be swapped stays. */
+function swapBeside(before: LinuxResources, memoryLimitBytes: number): number {
+  const { memorySwapLimitBytes: swap, memoryLimitBytes: memory } = before;
+  return swap > 0 && memoryLimitBytes > 0 ? swap - memory + memoryLimitBytes : swap;
 }

@@ -1,23 +1,28 @@
 // RuntimeService of the CRI: which verb stands behind which call. Nothing is decided here.
 
 import type * as proto from "../gen/runtime/v1/api.ts";
+import { nowMicros } from "../lib/clock.ts";
 import type { BerthConfig } from "../types/config.ts";
 import { batches } from "./batches.ts";
+import { type ContainerEvents, statusesOfPod } from "./container-events.ts";
 import { containerConfigFromProto, containerFilterFromProto } from "./container-from-proto.ts";
 import { containerStatusToProto, containerToProto, rememberImages } from "./container-to-proto.ts";
 import { filled, invalidField, present, seconds, text, texts } from "./fields.ts";
 import { containerInfo, podInfo } from "./info.ts";
 import { serverStream, unary } from "./intercept.ts";
 import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
-import { podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
+import { nanoseconds, podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
 import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
 import { resourcesFromProto } from "./security-from-proto.ts";
 import { metricCalls, statsCalls } from "./stats-calls.ts";
 import { type StreamingEdge, streamingCalls } from "./streaming-calls.ts";
-import { unimplemented, unimplementedStream } from "./unimplemented.ts";
+import { unimplemented } from "./unimplemented.ts";
 import type { CriVerbs } from "./verbs.ts";
 
-export type RuntimeEdge = StreamingEdge & { readonly config: BerthConfig };
+export type RuntimeEdge = StreamingEdge & {
+  readonly config: BerthConfig;
+  readonly containerEvents: Pick<ContainerEvents, "read">;
+};
 
 /** Handlers of every call of RuntimeService. */
 export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.RuntimeServiceServer {
@@ -37,6 +42,7 @@ export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.Ru
     ...statsCalls(verbs, edge),
     ...metricCalls(verbs, edge),
     ...streamingCalls(verbs, edge),
+    getContainerEvents: serverStream(edge, (call) => edge.containerEvents.read(call.signal)),
     ...laterCalls(edge),
   };
 }
@@ -47,6 +53,7 @@ type PodCalls =
   | "removePodSandbox"
   | "podSandboxStatus"
   | "listPodSandbox"
+  | "updatePodSandboxResources"
   | "streamPodSandboxes";
 
 function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<proto.RuntimeServiceServer, PodCalls> {
@@ -68,14 +75,23 @@ function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<proto.RuntimeService
       return {};
     }),
     podSandboxStatus: unary(edge, (_call, { podSandboxId, verbose }) => {
+      // Before the rows are read: whatever changes later is newer than this.
+      const timestamp = nanoseconds(nowMicros());
       const pod = verbs.podSandboxStatus(filled(podSandboxId, "pod_sandbox_id"));
       return {
         status: podSandboxStatusToProto(pod),
         info: verbose ? podInfo(pod) : {},
-        // For clients that follow events, which are not served.
-        containersStatuses: [],
-        timestamp: 0n,
+        // For clients that follow events.
+        containersStatuses: statusesOfPod(verbs, pod.id),
+        timestamp,
       };
+    }),
+    updatePodSandboxResources: unary(edge, (_call, { podSandboxId, overhead, resources }) => {
+      verbs.updatePodSandboxResources(filled(podSandboxId, "pod_sandbox_id"), {
+        overhead: resourcesFromProto(overhead, "overhead"),
+        resources: resourcesFromProto(resources, "resources"),
+      });
+      return {};
     }),
     listPodSandbox: unary(edge, (_call, { filter }) => ({ items: list(filter) })),
     streamPodSandboxes: serverStream(edge, function* (_call, { filter }) {
@@ -168,7 +184,5 @@ function laterCalls(edge: RuntimeEdge) {
     checkpointContainer: unimplemented(edge, "CheckpointContainer"),
     checkpointPod: unimplemented(edge, "CheckpointPod"),
     restorePod: unimplemented(edge, "RestorePod"),
-    getContainerEvents: unimplementedStream(edge, "GetContainerEvents"),
-    updatePodSandboxResources: unimplemented(edge, "UpdatePodSandboxResources"),
   };
 }

@@ -6,6 +6,7 @@ import type { ImageDeps } from "../images/deps.ts";
 import type { StepObserver } from "../lib/call.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import type { StreamGrants } from "../streaming/target.ts";
+import type { ContainerEvents } from "./container-events.ts";
 import { makeImageService } from "./image-service.ts";
 import { makeRuntimeService } from "./runtime-service.ts";
 import { bindVerbs } from "./verbs.ts";
@@ -20,7 +21,11 @@ export const criServerOptions: ServerOptions = {
 };
 
 export type CriDeps = PodDeps &
-  ImageDeps & { readonly observeStep?: StepObserver | undefined; readonly streaming: StreamGrants };
+  ImageDeps & {
+    readonly observeStep?: StepObserver | undefined;
+    readonly streaming: StreamGrants;
+    readonly containerEvents: ContainerEvents;
+  };
 
 /** Serves runtime.v1.RuntimeService and runtime.v1.ImageService, every call of them. */
 export function serveCri(server: Server, deps: CriDeps): void {

@@ -2,7 +2,7 @@
 // names the call and the log shows it.
 
 import { BerthError } from "../lib/errors.ts";
-import { type Surroundings, serverStream, unary } from "./intercept.ts";
+import { type Surroundings, unary } from "./intercept.ts";
 
 function refuse(method: string): never {
   throw new BerthError("UNIMPLEMENTED", `${method}: berth does not implement this call yet`);
@@ -11,9 +11,4 @@ function refuse(method: string): never {
 /** A call with one answer, refused. */
 export function unimplemented(surroundings: Surroundings, method: string) {
   return unary<unknown, never>(surroundings, () => refuse(method));
-}
-
-/** A call with a stream of answers, refused. */
-export function unimplementedStream(surroundings: Surroundings, method: string) {
-  return serverStream<unknown, never>(surroundings, () => refuse(method));
 }

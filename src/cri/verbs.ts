@@ -30,6 +30,7 @@ import { removePodSandbox } from "../pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../pods/run-pod-sandbox.ts";
 import { runtimeStatus } from "../pods/runtime-status.ts";
 import { stopPodSandbox } from "../pods/stop-pod-sandbox.ts";
+import { updatePodSandboxResources } from "../pods/update-pod-sandbox-resources.ts";
 import { updateRuntimeConfig } from "../pods/update-runtime-config.ts";
 
 const verbs = {
@@ -42,6 +43,7 @@ const verbs = {
   listPodSandboxStats,
   listPodSandboxMetrics,
   runtimeStatus,
+  updatePodSandboxResources,
   updateRuntimeConfig,
   createContainer,
   startContainer,

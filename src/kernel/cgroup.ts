@@ -22,6 +22,7 @@ export function makeCgroupKernel(native: CgroupNative): CgroupKernel {
     attachDeviceFilter: (path, rules) =>
       native.attachDeviceFilter(path, Int32Array.from(rules.flatMap(numbersOf))).catch(rethrow),
     killCgroup: (path, timeoutMs) => native.killCgroup(path, timeoutMs).catch(rethrow),
+    setOomScore: (path, value, clamp) => native.setOomScore(path, value, clamp).catch(rethrow),
     removeCgroup: (path) => native.removeCgroup(path).catch(rethrow),
   };
 }

@@ -105,6 +105,10 @@ export class FakeKernel implements Kernel {
     return true;
   }
 
+  async setOomScore(path: string, value: number, clamp: boolean): Promise<void> {
+    this.#record("setOomScore", path, value, clamp);
+  }
+
   async removeCgroup(path: string): Promise<void> {
     this.#record("removeCgroup", path);
     for (const at of [...this.cgroups.keys()]) {

@@ -63,6 +63,11 @@ export interface CgroupKernel {
    */
   killCgroup(path: string, timeoutMs: number): Promise<boolean>;
   /**
+   * oom_score_adj of every process in the cgroup and beneath it. With `clamp`, a value that the daemon may
+   * not set is left out.
+   */
+  setOomScore(path: string, value: number, clamp: boolean): Promise<void>;
+  /**
    * rmdir of the cgroup and its descendants (unpopulated), retrying EBUSY for a short while. Missing is
    * fine.
    */

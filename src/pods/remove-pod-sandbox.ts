@@ -33,7 +33,7 @@ async function remove(deps: PodDeps, call: Call, id: PodId): Promise<void> {
     await run();
     await call.observeStep("RemovePodSandbox", step, "after");
   }
-  deps.events({ type: "pod-removed", podId: id, at: nowMicros() });
+  deps.events({ type: "pod-removed", podId: id, at: nowMicros(), pod });
 }
 
 async function removeContainers(deps: PodDeps, call: Call, id: PodId): Promise<void> {

@@ -206,12 +206,13 @@ export function markContainerRemoving(store: Store, id: ContainerId, at: Micros)
   statement(store, "UPDATE containers SET removing_at = coalesce(removing_at, ?) WHERE id = ?").run(at, id);
 }
 
-/** Replaces the resources of the stored config (UpdateContainerResources). */
+/** Replaces the resources of the stored config, and what execs take from them (UpdateContainerResources). */
 export function commitContainerResources(store: Store, id: ContainerId, resources: LinuxResources): void {
   statement(
     store,
-    "UPDATE containers SET config = json_set(config, '$.resources', json(?)) WHERE id = ?",
-  ).run(JSON.stringify(resources), id);
+    `UPDATE containers SET config = json_set(config, '$.resources', json(?)),
+       exec_template = json_set(exec_template, '$.oomScoreAdj', ?) WHERE id = ?`,
+  ).run(JSON.stringify(resources), resources.oomScoreAdj, id);
 }
 
 export function deleteContainer(store: Store, id: ContainerId): void {

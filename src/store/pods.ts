@@ -1,7 +1,7 @@
 // The only SQL about pods.
 
 import type { Micros, PodId } from "../types/ids.ts";
-import type { Pod, PodConfig, PodMetadata, PodNetwork, ProcessRef } from "../types/pod.ts";
+import type { LinuxResources, Pod, PodConfig, PodMetadata, PodNetwork, ProcessRef } from "../types/pod.ts";
 import type { Store } from "./open.ts";
 import { statement } from "./statement.ts";
 
@@ -141,6 +141,22 @@ export function commitPodReleased(store: Store, id: PodId): void {
 
 export function markPodRemoving(store: Store, id: PodId, at: Micros): void {
   statement(store, "UPDATE pods SET removing_at = coalesce(removing_at, ?) WHERE id = ?").run(at, id);
+}
+
+/** Replaces what is given of the stored config (UpdatePodSandboxResources). */
+export function commitPodResources(
+  store: Store,
+  id: PodId,
+  { overhead, resources }: { overhead: LinuxResources | undefined; resources: LinuxResources | undefined },
+): void {
+  if (overhead !== undefined) {
+    const sql = "UPDATE pods SET config = json_set(config, '$.overhead', json(?)) WHERE id = ?";
+    statement(store, sql).run(JSON.stringify(overhead), id);
+  }
+  if (resources !== undefined) {
+    const sql = "UPDATE pods SET config = json_set(config, '$.resources', json(?)) WHERE id = ?";
+    statement(store, sql).run(JSON.stringify(resources), id);
+  }
 }
 
 export function setNetworkHeld(store: Store, id: PodId, held: boolean): void {

@@ -1,6 +1,6 @@
 // Cgroups of the real hierarchy: made, killed and removed with processes inside.
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { dropCgroup, freshCgroup, kernel, sleeper } from "./fixture.ts";
@@ -113,5 +113,23 @@ test("never kills or removes the hierarchy itself", async () => {
   for (const path of [mount, `${mount}/`, `${mount}/.`]) {
     await expect(kernel.killCgroup(path, 0)).rejects.toMatchObject({ errno: "EINVAL" });
     await expect(kernel.removeCgroup(path)).rejects.toMatchObject({ errno: "EINVAL" });
+  }
+});
+
+test("the OOM score of every process of a cgroup is set, and of no other", async () => {
+  const path = await freshCgroup();
+  await kernel.createCgroup(join(path, "x"));
+  const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"));
+  const [inside, beneath, outside] = [await sleeper(), await sleeper(), await sleeper()];
+  const start = score(outside.pid);
+  try {
+    writeFileSync(join(path, "cgroup.procs"), String(inside.pid));
+    writeFileSync(join(path, "x", "cgroup.procs"), String(beneath.pid));
+    await kernel.setOomScore(path, 700, false);
+    expect([inside, beneath, outside].map(({ pid }) => score(pid))).toEqual([700, 700, start]);
+    await kernel.setOomScore(path, start, true);
+    await expect(kernel.setOomScore(`${path}-none`, 1, false)).rejects.toMatchObject({ errno: "ENOENT" });
+  } finally {
+    await dropCgroup(path);
   }
 });

@@ -66,6 +66,7 @@ export interface World {
   readonly driver: FakeMonitorDriver;
   readonly network: FakeNetwork;
   readonly events: BerthEvent[];
+  onEvent: (event: BerthEvent) => void;
   /** Steps that were observed, such as "RunPodSandbox/netns". */
   readonly steps: string[];
   readonly call: Call;
@@ -114,7 +115,10 @@ export function makeWorld(): World {
     log: silentLogger,
     monitorDriver: driver,
     network,
-    events: (event) => events.push(event),
+    events: (event) => {
+      events.push(event);
+      world.onEvent(event);
+    },
     readImageFile: async () => null,
   });
   const steps: string[] = [];
@@ -124,6 +128,7 @@ export function makeWorld(): World {
     driver,
     network,
     events,
+    onEvent: () => {},
     steps,
     call: makeCall((verb, step, when) => {
       if (when === "before") steps.push(`${verb}/${step}`);

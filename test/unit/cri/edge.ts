@@ -2,6 +2,7 @@
 
 import { type Client, credentials, makeGenericClientConstructor, type ServiceError } from "@grpc/grpc-js";
 import { onTestFinished } from "vitest";
+import { ContainerEvents } from "../../../src/cri/container-events.ts";
 import { makeImageService } from "../../../src/cri/image-service.ts";
 import { makeRuntimeService } from "../../../src/cri/runtime-service.ts";
 import { criServerOptions } from "../../../src/cri/serve.ts";
@@ -30,6 +31,10 @@ export interface Edge {
   ask<Response>(method: string, request: object, options?: { deadline: number }): Promise<Response>;
   /** All answers of a streaming method. */
   collect<Response>(method: string, request: object): Promise<Response[]>;
+  /** Reads a streaming method that does not end. */
+  follow(method: string): { readonly items: unknown[]; cancel(): void };
+  /** When the server has taken in what was sent before. */
+  settled(): Promise<unknown>;
   /** Starts a call and gives the means to leave it. */
   begin(method: string, request: object): { cancel(): void; ended: Promise<unknown> };
 }
@@ -49,7 +54,9 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   const streaming = {
     grant: (target: StreamTarget) => `http://127.0.0.1:1/${target.kind}/${granted.push(target)}`,
   };
-  const surroundings = { log: logger, config, streaming };
+  const containerEvents = new ContainerEvents(verbs);
+  world.onEvent = containerEvents.onEvent;
+  const surroundings = { log: logger, config, streaming, containerEvents };
   const server = await startServer((grpc) => {
     grpc.addService(RuntimeServiceService, makeRuntimeService(verbs, surroundings));
     grpc.addService(ImageServiceService, makeImageService(verbs, surroundings));
@@ -66,7 +73,7 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   return { world, log, granted, ...callers(clients) };
 }
 
-function callers(clients: readonly Client[]): Pick<Edge, "ask" | "collect" | "begin"> {
+function callers(clients: readonly Client[]): Pick<Edge, "ask" | "collect" | "follow" | "settled" | "begin"> {
   const find = (method: string): Rpc => {
     const client = clients.find((candidate) => method in candidate) as unknown as Record<string, Rpc>;
     return (client[method] as Rpc).bind(client);
@@ -82,6 +89,14 @@ function callers(clients: readonly Client[]): Pick<Edge, "ask" | "collect" | "be
     begin,
     ask: async <Response>(method: string, request: object, options?: object) =>
       (await begin(method, request, options).ended) as Response,
+    follow: (method) => {
+      const items: unknown[] = [];
+      const stream = find(method)(complete(method, {}));
+      stream.on("data", (item: unknown) => items.push(item));
+      stream.on("error", () => {});
+      return { items, cancel: () => stream.cancel() };
+    },
+    settled: () => begin("version", {}).ended,
     collect: <Response>(method: string, request: object) =>
       new Promise<Response[]>((resolve, reject) => {
         const items: Response[] = [];

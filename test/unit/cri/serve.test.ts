@@ -198,19 +198,15 @@ describe("codes", () => {
 });
 
 describe("calls that are not built yet", () => {
-  const later = new Set([
-    "CheckpointContainer",
-    "CheckpointPod",
-    "RestorePod",
-    "GetContainerEvents",
-    "UpdatePodSandboxResources",
-  ]);
+  const later = new Set(["CheckpointContainer", "CheckpointPod", "RestorePod"]);
 
   it("answer UNIMPLEMENTED with their name; all others do not", async () => {
     const edge = await makeEdge();
     const services = { ...RuntimeServiceService, ...ImageServiceService };
     const refused: string[] = [];
     for (const [method, { path, responseStream }] of Object.entries(services)) {
+      // It answers when something happens.
+      if (method === "getContainerEvents") continue;
       const name = path.slice(path.lastIndexOf("/") + 1);
       const asked = responseStream ? edge.collect(method, {}) : edge.ask(method, {});
       const failure = await asked.then(
