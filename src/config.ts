@@ -9,6 +9,7 @@ import Value from "typebox/value";
 import { ImagesSchema, imagesOf } from "./config/images.ts";
 import { RegistrySchema, registryOf } from "./config/registry.ts";
 import { StreamingSchema, streamingOf } from "./config/streaming.ts";
+import { UserNamespacesSchema, userNamespacesOf } from "./config/user-namespaces.ts";
 import { BerthError, errnoOf, messageOf } from "./lib/errors.ts";
 import { nearest } from "./lib/nearest.ts";
 import type { BerthConfig } from "./types/config.ts";
@@ -45,6 +46,7 @@ const FileSchema = Type.Object({
   ),
   images: Type.Optional(ImagesSchema),
   streaming: Type.Optional(StreamingSchema),
+  user_namespaces: Type.Optional(UserNamespacesSchema),
   registry: Type.Optional(RegistrySchema),
 });
 
@@ -162,6 +164,7 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
       pluginTimeoutMs: (file.network?.plugin_timeout_seconds ?? 60) * 1000,
     },
     streaming: streamingOf(file.streaming),
+    userNamespaces: userNamespacesOf(file.user_namespaces),
     seccompProfileDir: file.seccomp_profile_dir ?? "/var/lib/kubelet/seccomp",
     forceLegacyOverlay: file.force_legacy_overlay ?? false,
   };

@@ -12,6 +12,7 @@ import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
+import { userNamespacesMissing } from "./daemon/user-namespaces.ts";
 import { serveEngine } from "./engine/serve.ts";
 import { serveImageStore } from "./engine/serve-image-store.ts";
 import { makeImageDeps } from "./images/deps.ts";
@@ -102,6 +103,7 @@ async function makeDirectories(paths: Paths): Promise<void> {
   const inner = [
     join(paths.snapshots, "l"),
     join(paths.snapshots, "c"),
+    join(paths.snapshots, paths.emptyLayerRelative),
     paths.staging,
     paths.rootAttach,
     join(paths.state, "pods"),
@@ -162,6 +164,7 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
     network,
     log,
     host: await kernel.hostFacts(),
+    userNamespacesMissing: await userNamespacesMissing(kernel, paths, log),
     monitorDriver: makeMonitorDriver(),
     readImageFile: (image, path) => readImageFile({ kernel, paths }, image, path, MAX_USER_FILE_BYTES),
   });

@@ -41,6 +41,8 @@ export interface Paths {
   layerRecord(number: number): string;
   /** The same as `layer`, relative to `snapshots`. */
   layerRelative(number: number): string;
+  /** A layer without anything in it, relative to `snapshots`. */
+  readonly emptyLayerRelative: string;
   /** A container's writable snapshot: directories "u" (upper) and "w" (work) below it. */
   snapshot(number: number): string;
   snapshotRelative(number: number): string;
@@ -73,6 +75,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     layer: (number) => join(snapshots, "l", number.toString(36)),
     layerRecord: (number) => join(snapshots, "r", number.toString(36)),
     layerRelative: (number) => `l/${number.toString(36)}`,
+    emptyLayerRelative: "empty",
     snapshot: (number) => join(snapshots, "c", number.toString(36)),
     snapshotRelative: (number) => `c/${number.toString(36)}`,
     podState: (id) => join(state, "pods", id),

@@ -1,9 +1,10 @@
-// hostFacts(): Promise<HostFacts> (src/kernel/kernel.ts)
+// hostFacts(), probeUserNamespaces(directory): HostKernel of src/kernel/kernel.ts.
 
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <napi.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -16,6 +17,7 @@
 #include "../kernel/cgroup.h"
 #include "../kernel/device_filter.h"
 #include "../kernel/fd.h"
+#include "../kernel/userns.h"
 #include "translate.h"
 
 namespace berth::binding {
@@ -107,10 +109,28 @@ Napi::Value HostFactsDoor(const Napi::CallbackInfo& info) {
       [facts](Napi::Env env) { return FactsValue(env, *facts); });
 }
 
+/// One mapping of one id each is enough to know.
+Result ProbeUserNamespaces(const std::string& directory) {
+  constexpr const char* kMap = "0 65536 1";
+  Fd userns;
+  Result result = MakeUserNamespace(kMap, kMap, &userns);
+  if (!result.ok()) return result;
+  Fd tree(open_tree(AT_FDCWD, directory.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return Result::last("open_tree", directory.c_str());
+  return MapTreeIds(tree.get(), userns.get());
+}
+
+Napi::Value ProbeUserNamespacesDoor(const Napi::CallbackInfo& info) {
+  std::string directory = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [directory] { return ProbeUserNamespaces(directory); });
+}
+
 }  // namespace
 
 void RegisterHost(Napi::Env env, Napi::Object exports) {
   exports.Set("hostFacts", Napi::Function::New(env, HostFactsDoor));
+  exports.Set("probeUserNamespaces", Napi::Function::New(env, ProbeUserNamespacesDoor));
 }
 
 }  // namespace berth::binding

@@ -15,8 +15,11 @@ namespace {
 
 Napi::Value CreateNetnsDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
+  IdMaps maps;
+  if (!info.Env().IsExceptionPending()) maps.uids = StringArgument(info, 1);
+  if (!info.Env().IsExceptionPending()) maps.gids = StringArgument(info, 2);
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
-  return Run(info.Env(), Where::kThread, [path] { return CreateNetns(path); });
+  return Run(info.Env(), Where::kThread, [path, maps] { return CreateNetns(path, maps); });
 }
 
 Napi::Value RemoveNetnsDoor(const Napi::CallbackInfo& info) {

@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "../kernel/handshake.h"
+#include "../kernel/userns.h"
 
 namespace berth {
 
@@ -46,6 +48,13 @@ Result RunStep(InitContext& context, const PlanStep& step) {
     case Op::kPause: return Pause(context, step);
     case Op::kJoinPath: return JoinPath(context, step);
     case Op::kHostRoot: return HostRoot(context, step);
+    case Op::kBecomeRoot: return BecomeRoot();
+    case Op::kOwnStdio: return OwnStdio(context, step);
+    case Op::kMapSnapshots: return MapSnapshots(context, step);
+    case Op::kFileIds: return FileIds(context, step);
+    case Op::kImageTree: return ImageTree(context, step);
+    case Op::kDelegateCgroup: return DelegateCgroup(context, step);
+    case Op::kShareGroup: return ShareGroup(context, step);
     default: return Result::failure("plan", EINVAL);
   }
 }
@@ -65,24 +74,88 @@ namespace {
   _exit(127);
 }
 
-}  // namespace
-
-void RunInit(InitContext& context) {
-  // Until execve it holds more than the container may have: the socket to the monitor, namespaces of the pod.
-  // Processes of a PID namespace that it joined must not trace it, also not once its capabilities are theirs.
+/// The first thing in every cloned process. Until execve it holds more than the container may have: the
+/// socket to the monitor, namespaces of the pod. Processes of a PID namespace that it joined must not trace
+/// it, also not once its capabilities are theirs.
+void Begin() {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   setsid();
   umask(0);
-  const PlanHeader& header = context.plan->header();
-  // clone3 would root the cgroup namespace at the monitor's cgroup: the child is in its own only afterwards.
-  if ((header.clone_flags & CLONE_NEWCGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0) {
-    Fail(context, kNoStep, Result::last("unshare cgroup namespace"));
-  }
-  for (uint16_t index = 0; index < header.step_count; index++) {
+}
+
+void RunSteps(InitContext& context, uint16_t from, uint16_t to) {
+  for (uint16_t index = from; index < to; index++) {
     Result result = RunStep(context, context.plan->step(index));
     if (!result.ok()) Fail(context, index, result);
   }
+}
+
+/// clone3 would root the cgroup namespace at the monitor's cgroup: the child is in its own only afterwards.
+void UnshareCgroups(const InitContext& context) {
+  if ((context.plan->header().clone_flags & CLONE_NEWCGROUP) == 0) return;
+  if (unshare(CLONE_NEWCGROUP) != 0) Fail(context, kNoStep, Result::last("unshare cgroup namespace"));
+}
+
+}  // namespace
+
+void RunInit(InitContext& context) {
+  Begin();
+  UnshareCgroups(context);
+  RunSteps(context, 0, context.plan->header().step_count);
   Fail(context, kNoStep, Result::failure("plan without exec", EINVAL));
+}
+
+Result RunInherited(InitContext& context, uint16_t* index) {
+  uint16_t end = context.plan->Find(Op::kEnterUserNamespace);
+  for (*index = 0; *index < end; (*index)++) {
+    Result result = RunStep(context, context.plan->step(*index));
+    if (!result.ok()) return result;
+  }
+  return Result::success();
+}
+
+void RunInside(InitContext& context) {
+  Begin();
+  UnshareCgroups(context);
+  Result result = BecomeRoot();
+  if (!result.ok()) Fail(context, kNoStep, result);
+  // The mounter needs the cgroup namespace.
+  char byte = 0;
+  if (send(context.partner, &byte, 1, MSG_NOSIGNAL) != 1) _exit(127);
+  Fd mounts;
+  // What went wrong there, if anything, the mounter has told.
+  if (!ReceiveDescriptor(context.partner, &mounts).ok()) _exit(127);
+  uint16_t taking = context.plan->Find(Op::kTakeMounts);
+  if (setns(mounts.get(), CLONE_NEWNS) != 0) Fail(context, taking, Result::last("setns", "mount namespace"));
+  context.root_is_ours = true;
+  close(context.partner);
+  RunSteps(context, static_cast<uint16_t>(taking + 1), context.plan->header().step_count);
+  Fail(context, kNoStep, Result::failure("plan without exec", EINVAL));
+}
+
+void RunMounter(InitContext& context) {
+  Begin();
+  char byte;
+  if (recv(context.partner, &byte, 1, 0) != 1) _exit(127);
+  if ((context.plan->header().clone_flags & CLONE_NEWCGROUP) != 0 &&
+      setns(context.target_pidfd, CLONE_NEWCGROUP) != 0) {
+    Fail(context, kNoStep, Result::last("setns cgroup namespace"));
+  }
+  // By descriptor: later the root is the container's, and who knows what is at /proc there.
+  Fd own(open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!own.valid()) Fail(context, kNoStep, Result::last("open", "/proc/self/ns"));
+  uint16_t end = context.plan->Find(Op::kTakeMounts);
+  RunSteps(context, static_cast<uint16_t>(context.plan->Find(Op::kEnterUserNamespace) + 1), end);
+  // The copy of the mounts that the user namespace owns: what they forbid is locked in it, so that no
+  // capability in the user namespace undoes a read-only, nodev or masked mount.
+  Result result = Result::success();
+  if (setns(context.userns, CLONE_NEWUSER) != 0) result = Result::last("setns user namespace");
+  if (result.ok() && unshare(CLONE_NEWNS) != 0) result = Result::last("unshare mount namespace");
+  Fd mounts(result.ok() ? openat(own.get(), "mnt", O_RDONLY | O_CLOEXEC) : -1);
+  if (result.ok() && !mounts.valid()) result = Result::last("open", "ns/mnt");
+  if (result.ok()) result = SendDescriptor(context.partner, InitMessageKind::kMounts, mounts.get());
+  if (!result.ok()) Fail(context, end, result);
+  _exit(0);
 }
 
 }  // namespace berth

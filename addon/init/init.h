@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include "../kernel/fd.h"
+#include "../kernel/handshake.h"
 #include "plan.h"
 
 namespace berth {
@@ -13,6 +15,9 @@ struct InitContext {
   int sync = -1;              // SOCK_SEQPACKET to the monitor
   int target_pidfd = -1;      // whose namespaces `join` enters
   int pod_mount_ns = -1;      // mount namespace that holds the pod's /dev/shm at /shm
+  int userns = -1;            // the pod's user namespace
+  int partner = -1;           // of a container with a user namespace: its mounter, and the other way round
+  int stdio[3] = {0, 1, 2};   // of the process to be
   int root = -1;              // root mount, O_PATH
   bool root_is_ours = false;  // set up by this plan, so that /dev/console may be mounted
   int terminal = -1;          // pty slave
@@ -32,6 +37,23 @@ Result RunStep(InitContext& context, const PlanStep& step);
 /// In the cloned process: runs every step; the last one execs. Reports a failure to the monitor and exits.
 [[noreturn]] void RunInit(InitContext& context);
 
+// A container in a user namespace is made by two processes (docs/monitor-protocol.md, "User namespaces"):
+//
+//   the steps before enter-user-namespace   with the host's privileges, what a process inherits
+//   up to take-mounts                       the mounter, with the host's privileges: the container's mounts
+//   the rest                                the container's process, which never had such privileges
+
+/// The steps before enter-user-namespace. `index` is that of a step that failed.
+Result RunInherited(InitContext& context, uint16_t* index);
+/// In the container's process, born in the pod's user namespace: waits for its mounts, does the rest.
+[[noreturn]] void RunInside(InitContext& context);
+/// In the mounter: makes the mounts and hands them over. Ends.
+[[noreturn]] void RunMounter(InitContext& context);
+
+/// One descriptor in a message over a SOCK_SEQPACKET pair.
+Result SendDescriptor(int socket, InitMessageKind kind, int fd);
+Result ReceiveDescriptor(int socket, Fd* fd);
+
 // -- steps, by topic (steps_*.cc) ----------------------------------------------------------------
 
 Result MountPropagation(InitContext& context, const PlanStep& step);
@@ -46,10 +68,16 @@ Result MakeDir(InitContext& context, const PlanStep& step);
 Result Mask(InitContext& context, const PlanStep& step);
 Result ReadonlyPath(InitContext& context, const PlanStep& step);
 Result RootReadonly(InitContext& context, const PlanStep& step);
+Result ImageTree(InitContext& context, const PlanStep& step);
+Result MapSnapshots(InitContext& context, const PlanStep& step);
+Result FileIds(InitContext& context, const PlanStep& step);
+Result ShareGroup(InitContext& context, const PlanStep& step);
+Result DelegateCgroup(InitContext& context, const PlanStep& step);
 Result PivotRoot(InitContext& context, const PlanStep& step);
 Result Console(InitContext& context, const PlanStep& step);
 Result HostRoot(InitContext& context, const PlanStep& step);
 
+Result OwnStdio(InitContext& context, const PlanStep& step);
 Result Join(InitContext& context, const PlanStep& step);
 Result JoinPath(InitContext& context, const PlanStep& step);
 Result OomScore(InitContext& context, const PlanStep& step);

@@ -27,6 +27,7 @@ bool CountsMatch(const Plan& plan, const PlanStep& step) {
     case Op::kMount: return holds(step.b, 3);
     case Op::kOverlayRoot:
       return step.a > 0 && holds(step.a, 1) && CountStrings(plan.text(step, 2), plan.length(step, 2)) == 2;
+    case Op::kImageTree: return step.a > 0 && holds(step.a, 1);
     case Op::kSetGroups: return step.a <= kPlanArgumentsMax && step.a * 4 == plan.length(step, 0);
     case Op::kSeccomp: return plan.length(step, 0) % 8 == 0 && plan.length(step, 0) > 0;
     default: return true;
@@ -55,6 +56,12 @@ Result Plan::Parse(const uint8_t* data, size_t size, Plan* plan) {
     if (!CountsMatch(*plan, step)) return Bad();
   }
   return Result::success();
+}
+
+uint16_t Plan::Find(Op op) const {
+  uint16_t index = 0;
+  while (index < header().step_count && static_cast<Op>(step(index).op) != op) index++;
+  return index;
 }
 
 uint64_t Plan::exec_arguments(bool environment) const {

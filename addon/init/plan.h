@@ -52,7 +52,17 @@ enum class Op : uint16_t {
   kPause = 37,
   kJoinPath = 38,
   kHostRoot = 39,
-  kLast = kHostRoot,
+  kUserNamespace = 40,
+  kEnterUserNamespace = 41,
+  kTakeMounts = 42,
+  kBecomeRoot = 43,
+  kOwnStdio = 44,
+  kMapSnapshots = 45,
+  kFileIds = 46,
+  kImageTree = 47,
+  kDelegateCgroup = 48,
+  kShareGroup = 49,
+  kLast = kShareGroup,
 };
 
 enum class PidNamespace : uint32_t { kOwn = 0, kPod = 1, kContainer = 2 };
@@ -105,6 +115,8 @@ class Plan {
     return reinterpret_cast<const char*>(data_ + header().blob_offset + step.s[index].offset);
   }
   uint32_t length(const PlanStep& step, int index) const { return step.s[index].length; }
+  /// Index of the first step of that kind, or the number of steps.
+  uint16_t Find(Op op) const;
   /// argc or envc of the exec step, 0 when there is none.
   uint64_t exec_arguments(bool environment) const;
 

@@ -34,6 +34,17 @@ Result JoinPath(InitContext& context, const PlanStep& step) {
   return setns(space.get(), static_cast<int>(step.a)) == 0 ? Result::success() : Result::last("setns", path);
 }
 
+Result OwnStdio(InitContext& context, const PlanStep& step) {
+  for (int fd : context.stdio) {
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) continue;
+    if (fchown(fd, static_cast<uid_t>(step.a), static_cast<gid_t>(step.b)) != 0) {
+      return Result::last("fchown stdio");
+    }
+  }
+  return Result::success();
+}
+
 Result OomScore(InitContext&, const PlanStep& step) {
   constexpr const char* kPath = "/proc/self/oom_score_adj";
   Fd file(open(kPath, O_WRONLY | O_CLOEXEC));

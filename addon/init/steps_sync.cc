@@ -16,8 +16,6 @@
 
 namespace berth {
 
-namespace {
-
 Result SendDescriptor(int socket, InitMessageKind kind, int fd) {
   InitMessage message;
   memset(&message, 0, sizeof message);
@@ -36,8 +34,35 @@ Result SendDescriptor(int socket, InitMessageKind kind, int fd) {
   part->cmsg_type = SCM_RIGHTS;
   part->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(part), &fd, sizeof fd);
-  return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0 ? Result::success() : Result::last("sendmsg", "console");
+  bool sent = sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
+  return sent ? Result::success() : Result::last("sendmsg", "descriptor");
 }
+
+Result ReceiveDescriptor(int socket, Fd* fd) {
+  InitMessage message;
+  iovec data{&message, sizeof message};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr header;
+  memset(&header, 0, sizeof header);
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t size;
+  do {
+    size = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  cmsghdr* part = size == sizeof message ? CMSG_FIRSTHDR(&header) : nullptr;
+  if (part == nullptr || part->cmsg_type != SCM_RIGHTS) {
+    return Result::failure("recvmsg", EPIPE, "descriptor");
+  }
+  int number;
+  memcpy(&number, CMSG_DATA(part), sizeof number);
+  fd->reset(number);
+  return Result::success();
+}
+
+namespace {
 
 Result MountConsole(const InitContext& context) {
   Result result = MakeFileInRoot(context.root, "/dev/console");

@@ -9,6 +9,9 @@
 //                         <-------   go                              at StartContainer
 //   execve closes the socket ---->   end of file: it runs
 //
+// Between a container's process and its mounter (user namespaces), over a pair of their own: one byte when
+// the process is in its namespaces, then mounts + descriptor when they are made.
+//
 // At any time instead: failed{step index, errno, step, path}, then the process exits.
 #pragma once
 
@@ -16,7 +19,14 @@
 
 namespace berth {
 
-enum class InitMessageKind : uint32_t { kConsole = 1, kReady = 2, kGo = 3, kFailed = 4, kPaused = 5 };
+enum class InitMessageKind : uint32_t {
+  kConsole = 1,
+  kReady = 2,
+  kGo = 3,
+  kFailed = 4,
+  kPaused = 5,
+  kMounts = 6,
+};
 
 /// Step index of a failure outside of any plan step.
 constexpr uint32_t kNoStep = 0xffff;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "userns.h"
 
 namespace berth {
 
@@ -40,9 +41,31 @@ Result RaiseLoopback() {
   return Result::success();
 }
 
-/// Everything between the making of the file and the pin.
-Result MakeAndPin(const std::string& path) {
+/// In a child that shares the descriptors: a network namespace owned by the user namespace that it is in.
+Result UnshareNetns(void* argument) {
   if (unshare(CLONE_NEWNET) != 0) return Result::last("unshare network namespace");
+  int* made = static_cast<int*>(argument);
+  *made = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  return *made >= 0 ? Result::success() : Result::last("open", "/proc/self/ns/net");
+}
+
+Result EnterNewNetns(const IdMaps& maps) {
+  if (maps.uids.empty()) {
+    return unshare(CLONE_NEWNET) == 0 ? Result::success() : Result::last("unshare network namespace");
+  }
+  Fd userns;
+  Result result = MakeUserNamespace(maps.uids.c_str(), maps.gids.c_str(), &userns);
+  int made = -1;
+  if (result.ok()) result = RunInUserNamespace(userns.get(), UnshareNetns, &made);
+  Fd netns(made);
+  if (!result.ok()) return result;
+  return setns(netns.get(), CLONE_NEWNET) == 0 ? Result::success() : Result::last("setns network namespace");
+}
+
+/// Everything between the making of the file and the pin.
+Result MakeAndPin(const std::string& path, const IdMaps& maps) {
+  Result entered = EnterNewNetns(maps);
+  if (!entered.ok()) return entered;
   Result raised = RaiseLoopback();
   if (!raised.ok()) return raised;
   if (mount(kThreadNetns, path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
@@ -62,14 +85,14 @@ bool IsPinnedNetns(int directory, const char* name) {
 
 }  // namespace
 
-Result CreateNetns(const std::string& path) {
+Result CreateNetns(const std::string& path, const IdMaps& maps) {
   Result parents = MakeParents(path);
   if (!parents.ok()) return parents;
   {
     Fd file(open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444));
     if (!file.valid()) return Result::last("create", path.c_str());
   }
-  Result pinned = MakeAndPin(path);
+  Result pinned = MakeAndPin(path, maps);
   if (!pinned.ok()) unlink(path.c_str());
   return pinned;
 }

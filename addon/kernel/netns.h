@@ -9,10 +9,16 @@
 
 namespace berth {
 
+/// Lines of uid_map and gid_map; empty: no user namespace.
+struct IdMaps {
+  std::string uids, gids;
+};
+
 /// Moves the calling thread into a new network namespace, brings loopback up and pins the namespace at
-/// `path` (absolute; parents are made with mode 0755). The thread must end afterwards: it cannot come back.
+/// `path` (absolute; parents are made with mode 0755). With `maps` it is owned by a new user namespace, which
+/// lasts as long as the network namespace does. The thread must end afterwards: it cannot come back.
 /// EEXIST when something is at `path` already; on any failure nothing stays there.
-Result CreateNetns(const std::string& path);
+Result CreateNetns(const std::string& path, const IdMaps& maps);
 
 /// Unpins what CreateNetns pinned and removes the file. A missing or unmounted file is success.
 Result RemoveNetns(const std::string& path);

@@ -80,7 +80,7 @@ void Monitor::HandlePrepare(Connection& connection, const Frame& frame) {
   result = container->Prepare(log, plan, target == nullptr ? -1 : target->pidfd(),
                               (flags & kFlagRuntime) != 0 ? &launch : nullptr, &connection, frame.id);
   if (result.ok()) return;
-  connection.SendFailed(frame.id, kNoStep, result);
+  connection.SendFailed(frame.id, container->failed_step(), result);
   Erase(container);
 }
 

@@ -16,6 +16,7 @@ namespace berth {
 
 /// What the pod's plan left with the monitor.
 struct PodResources {
+  Fd userns;        // owns the pod's namespaces; none: the host's does
   Fd own_pid_ns;    // the monitor's PID namespace
   Fd pod_mount_ns;  // holds /shm; nothing of the host is mounted in it
   Fd init_pidfd;    // PID 1 of the pod's shared PID namespace
@@ -38,11 +39,14 @@ class Monitor {
   Loop& loop() { return loop_; }
   const std::string& state_dir() const { return state_dir_; }
   int pod_mount_ns() const { return pod_.pod_mount_ns.get(); }
+  int userns() const { return pod_.userns.get(); }
   uint64_t NextExecNumber() { return ++exec_number_; }
 
   /// Children cloned between the two are born in the PID namespace that the plan names.
   Result EnterPidNamespace(const Plan& plan, int target_pidfd);
   Result LeavePidNamespace();
+  /// The process whose PID namespace the plan names, -1: the monitor's own.
+  Result PidNamespaceOf(const Plan& plan, int target_pidfd, int* pidfd) const;
 
   /// Takes the program over until it has ended.
   Result StartCommand(std::unique_ptr<Command> command, const CommandRequest& request);

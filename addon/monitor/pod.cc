@@ -13,9 +13,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "../kernel/clone.h"
+#include "../kernel/userns.h"
 #include "monitor.h"
 
 namespace berth {
@@ -28,6 +32,11 @@ Result JoinNetns(const char* path) {
   return setns(netns.get(), CLONE_NEWNET) == 0 ? Result::success() : Result::last("setns", path);
 }
 
+struct SysctlWrite {
+  const char* key;
+  const char* value;
+};
+
 Result Sysctl(const char* key, const char* value) {
   char path[256];
   snprintf(path, sizeof path, "/proc/sys/%s", key);
@@ -38,8 +47,51 @@ Result Sysctl(const char* key, const char* value) {
                                                                          : Result::last("write", path);
 }
 
+/// Those of a namespace belong to the root of its user namespace, and the host's is refused.
+Result SysctlAsRoot(void* argument) {
+  const SysctlWrite& write = *static_cast<SysctlWrite*>(argument);
+  Result result = BecomeRoot();
+  return result.ok() ? Sysctl(write.key, write.value) : result;
+}
+
+struct Unsharing {
+  int flags;
+  int ipc = -1, uts = -1;
+};
+
+Result UnshareInside(void* argument) {
+  Unsharing& made = *static_cast<Unsharing*>(argument);
+  if (unshare(made.flags) != 0) return Result::last("unshare");
+  made.ipc = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+  made.uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+  return made.ipc >= 0 && made.uts >= 0 ? Result::success() : Result::last("open", "/proc/self/ns");
+}
+
+/// The monitor enters what a child of it has made in the pod's user namespace, which thereby owns it.
+Result Unshare(const PodResources& pod, int flags) {
+  if (!pod.userns.valid()) return unshare(flags) == 0 ? Result::success() : Result::last("unshare");
+  Unsharing made{flags};
+  Result result = RunInUserNamespace(pod.userns.get(), UnshareInside, &made);
+  Fd ipc(made.ipc), uts(made.uts);
+  if (!result.ok()) return result;
+  if (setns(ipc.get(), CLONE_NEWIPC) != 0) return Result::last("setns", "ipc");
+  return setns(uts.get(), CLONE_NEWUTS) == 0 ? Result::success() : Result::last("setns", "uts");
+}
+
+Result TakeUserNamespace(const Plan& plan, const PlanStep& step, PodResources* pod) {
+  const char* netns = plan.text(step, 0);
+  if (*netns != '\0') return OwningUserNamespace(netns, &pod->userns);
+  return MakeUserNamespace(plan.text(step, 1), plan.text(step, 2), &pod->userns);
+}
+
+struct Shm {
+  uint64_t bytes;
+  uid_t uid;
+  gid_t gid;
+};
+
 /// In a fresh mount namespace: a root of its own with nothing of the host below it, and /shm when asked for.
-Result FillMountNamespace(uint64_t shm_bytes) {
+Result FillMountNamespace(const Shm& shm) {
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return Result::last("mount propagation", "/");
   // Any directory does: it is only where the new root stands before the pivot.
@@ -47,9 +99,10 @@ Result FillMountNamespace(uint64_t shm_bytes) {
     return Result::last("mount", "pod root");
   }
   if (chdir("/proc") != 0 || mkdir("shm", 0755) != 0) return Result::last("mkdir", "pod root");
-  char options[64];
-  snprintf(options, sizeof options, "mode=1777,size=%llu", static_cast<unsigned long long>(shm_bytes));
-  if (shm_bytes != 0 && mount("shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) != 0) {
+  char options[128];
+  snprintf(options, sizeof options, "mode=1777,size=%llu,uid=%u,gid=%u",
+           static_cast<unsigned long long>(shm.bytes), shm.uid, shm.gid);
+  if (shm.bytes != 0 && mount("shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) != 0) {
     return Result::last("mount", "/dev/shm");
   }
   // Containers that may trace the pod's PID 1 can reach this root.
@@ -60,68 +113,104 @@ Result FillMountNamespace(uint64_t shm_bytes) {
   return Result::success();
 }
 
-Result MakePodMountNamespace(uint64_t shm_bytes, PodResources* pod) {
+Result MakePodMountNamespace(const Shm& shm, PodResources* pod) {
   Fd own(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!own.valid()) return Result::last("open", "/proc/self/ns/mnt");
   // By descriptor, because the new root has no /proc.
   Fd self(open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (unshare(CLONE_NEWNS) != 0) return Result::last("unshare mount namespace");
   pod->pod_mount_ns.reset(openat(self.get(), "mnt", O_RDONLY | O_CLOEXEC));
-  Result result = pod->pod_mount_ns.valid() ? FillMountNamespace(shm_bytes) : Result::last("open", "ns/mnt");
+  Result result = pod->pod_mount_ns.valid() ? FillMountNamespace(shm) : Result::last("open", "ns/mnt");
   if (setns(own.get(), CLONE_NEWNS) != 0) return Result::last("setns", "host mount namespace");
   return result;
 }
 
 /// PID 1 of the pod's namespace. Containers share it, so it can see and hold nothing: an empty root, no
 /// descriptors, no privileges. It reaps by ignoring SIGCHLD, so it never even wakes up.
-[[noreturn]] void RunPodInit(int pod_mount_ns, char** argv) {
+[[noreturn]] void RunPodInit(char** argv, uid_t nobody) {
   prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
   // Containers can read its command line: paths of the host are none of their business.
   for (char** word = argv; word != nullptr && *word != nullptr; word++) memset(*word, 0, strlen(*word));
   // Shorter than what stood there: "berth-monitor".
   if (argv != nullptr) memcpy(argv[0], "berth-init", sizeof "berth-init");
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  if (setsid() < 0 || setns(pod_mount_ns, CLONE_NEWNS) != 0 || chdir("/") != 0) _exit(127);
+  if (setsid() < 0 || chdir("/") != 0) _exit(127);
   if (syscall(SYS_close_range, 0u, ~0u, 0) != 0) _exit(127);
   for (unsigned long capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; capability++) {
   }
-  constexpr uid_t kNobody = 65534;
-  if (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0) _exit(127);
-  if (setresuid(kNobody, kNobody, kNobody) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) _exit(127);
+  if (setgroups(0, nullptr) != 0 || setresgid(nobody, nobody, nobody) != 0) _exit(127);
+  if (setresuid(nobody, nobody, nobody) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) _exit(127);
   // Again: the change of user cleared it.
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   signal(SIGCHLD, SIG_IGN);
   while (true) pause();
 }
 
-Result StartPodInit(PodResources* pod) {
+struct InitStart {
+  PodResources* pod;
+  uid_t nobody;
+  uint64_t more_flags;
+  CloneOutcome outcome;
+};
+
+Result CloneInit(InitStart& start) {
+  CloneRequest request;
+  request.flags = CLONE_NEWPID | start.more_flags;
+  Result result = Clone(request, &start.outcome);
+  if (result.ok() && start.outcome.pid == 0) RunPodInit(start.pod->argv, start.nobody);
+  return result;
+}
+
+/// In a child that shares the memory. The mount namespace is entered while that is still allowed.
+int StartInitInside(void* argument) {
+  auto& [start, result] = *static_cast<std::pair<InitStart, Result>*>(argument);
+  start.more_flags = CLONE_PARENT;
+  if (setns(start.pod->pod_mount_ns.get(), CLONE_NEWNS) != 0) {
+    result = Result::last("setns", "pod's mount namespace");
+  } else if (start.pod->userns.valid() && setns(start.pod->userns.get(), CLONE_NEWUSER) != 0) {
+    result = Result::last("setns", "user namespace");
+  } else {
+    result = CloneInit(start);
+  }
+  return 0;
+}
+
+Result StartPodInit(uid_t nobody, PodResources* pod) {
   if (!pod->pod_mount_ns.valid()) {
-    Result result = MakePodMountNamespace(0, pod);
+    Result result = MakePodMountNamespace({0, 0, 0}, pod);
     if (!result.ok()) return result;
   }
+  std::pair<InitStart, Result> call{{pod, nobody, 0, {}}, {}};
   CloneRequest request;
-  request.flags = CLONE_NEWPID;
-  CloneOutcome outcome;
-  Result result = Clone(request, &outcome);
+  request.flags = CLONE_FILES;
+  CloneOutcome between;
+  Result result = CloneVfork(request, StartInitInside, &call, &between);
   if (!result.ok()) return result;
-  if (outcome.pid == 0) RunPodInit(pod->pod_mount_ns.get(), pod->argv);
-  pod->init_pid = outcome.pid;
-  pod->init_pidfd.reset(outcome.pidfd);
-  return Result::success();
+  Fd between_pidfd(between.pidfd);
+  while (waitpid(between.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pod->init_pid = call.first.outcome.pid;
+  pod->init_pidfd.reset(call.first.outcome.pidfd);
+  return call.second;
 }
 
 Result RunPodStep(const Plan& plan, const PlanStep& step, PodResources* pod) {
   switch (static_cast<Op>(step.op)) {
     case Op::kJoinNetns: return JoinNetns(plan.text(step, 0));
-    case Op::kUnshare:
-      return unshare(static_cast<int>(step.a)) == 0 ? Result::success() : Result::last("unshare");
+    case Op::kUserNamespace: return TakeUserNamespace(plan, step, pod);
+    case Op::kUnshare: return Unshare(*pod, static_cast<int>(step.a));
     case Op::kSetHostname:
       return sethostname(plan.text(step, 0), plan.length(step, 0)) == 0
                  ? Result::success()
                  : Result::last("sethostname", plan.text(step, 0));
-    case Op::kSysctl: return Sysctl(plan.text(step, 0), plan.text(step, 1));
-    case Op::kCreateShm: return MakePodMountNamespace(step.a, pod);
-    case Op::kPodInit: return StartPodInit(pod);
+    case Op::kSysctl: {
+      SysctlWrite write{plan.text(step, 0), plan.text(step, 1)};
+      if (!pod->userns.valid()) return Sysctl(write.key, write.value);
+      return RunInUserNamespace(pod->userns.get(), SysctlAsRoot, &write);
+    }
+    case Op::kCreateShm:
+      return MakePodMountNamespace({step.a, static_cast<uid_t>(step.b), static_cast<gid_t>(step.c)}, pod);
+    case Op::kPodInit: return StartPodInit(static_cast<uid_t>(step.a), pod);
     default: return Result::failure("pod plan", EINVAL);
   }
 }
@@ -140,11 +229,18 @@ Result RunPodPlan(const Plan& plan, PodResources* pod, uint32_t* index) {
   return Result::success();
 }
 
-Result Monitor::EnterPidNamespace(const Plan& plan, int target_pidfd) {
+Result Monitor::PidNamespaceOf(const Plan& plan, int target_pidfd, int* pidfd) const {
+  *pidfd = -1;
   auto wanted = static_cast<PidNamespace>(plan.header().pid_namespace);
   if (wanted == PidNamespace::kOwn) return Result::success();
-  int pidfd = wanted == PidNamespace::kPod ? pod_.init_pidfd.get() : target_pidfd;
-  if (pidfd < 0) return Result::failure("setns: the pod shares no PID namespace", EINVAL);
+  *pidfd = wanted == PidNamespace::kPod ? pod_.init_pidfd.get() : target_pidfd;
+  return *pidfd >= 0 ? Result::success() : Result::failure("setns: the pod shares no PID namespace", EINVAL);
+}
+
+Result Monitor::EnterPidNamespace(const Plan& plan, int target_pidfd) {
+  int pidfd;
+  Result result = PidNamespaceOf(plan, target_pidfd, &pidfd);
+  if (!result.ok() || pidfd < 0) return result;
   // For children only: the monitor itself stays where it is.
   return setns(pidfd, CLONE_NEWPID) == 0 ? Result::success() : Result::last("setns PID namespace");
 }

@@ -1,7 +1,6 @@
 #include "process.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -9,37 +8,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include <algorithm>
-
-#include "../init/init.h"
-#include "../kernel/clone.h"
 #include "../kernel/process.h"
 #include "monitor.h"
 
 namespace berth {
-
-namespace {
-
-/// Closes everything but stdio and `kept` (-1: none). A prepared process may wait for long, and would hold
-/// the inputs of other containers and the connections of clients open.
-void CloseOthers(int (&kept)[3]) {
-  std::sort(std::begin(kept), std::end(kept));
-  unsigned first = 3;
-  for (int fd : kept) {
-    if (fd < static_cast<int>(first)) continue;
-    unsigned at = static_cast<unsigned>(fd);
-    if (at > first) syscall(SYS_close_range, first, at - 1, 0);
-    first = at + 1;
-  }
-  syscall(SYS_close_range, first, ~0U, 0);
-}
-
-}  // namespace
-
-struct Process::ChildEnds {
-  Fd sync;
-  Fd stdio[3];
-};
 
 class Process::SyncWatch : public Watch {
  public:
@@ -69,82 +41,7 @@ Process::~Process() {
   }
 }
 
-Result Process::MakeStdio(const SpawnRequest& request, ChildEnds* child) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return Result::last("socketpair");
-  sync_.reset(pair[0]);
-  child->sync.reset(pair[1]);
-  if (fcntl(sync_.get(), F_SETFL, O_NONBLOCK) != 0) return Result::last("fcntl");
-  for (int fd = 0; fd <= 2; fd++) {
-    if (fd == 0 && request.stdin_fd >= 0) {
-      child->stdio[fd].reset(fcntl(request.stdin_fd, F_DUPFD_CLOEXEC, 3));
-      if (!child->stdio[fd].valid()) return Result::last("dup stdin");
-      continue;
-    }
-    bool piped = !request.tty && (fd != 0 || request.with_stdin);
-    // The last words of a runtime, whose process has a terminal instead.
-    bool complains = request.launch != nullptr && fd == 2;
-    if (!piped && !complains) {
-      child->stdio[fd].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
-      if (!child->stdio[fd].valid()) return Result::last("open", "/dev/null");
-      continue;
-    }
-    if (pipe2(pair, O_CLOEXEC) != 0) return Result::last("pipe2");
-    Fd& ours = fd == 0 ? stdin_ : output_fds_[fd - 1];
-    ours.reset(pair[fd == 0 ? 1 : 0]);
-    child->stdio[fd].reset(pair[fd == 0 ? 0 : 1]);
-    if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return Result::last("fcntl");
-  }
-  return Result::success();
-}
-
-Result Process::Spawn(const SpawnRequest& request) {
-  ChildEnds child;
-  Result result = MakeStdio(request, &child);
-  if (result.ok() && request.launch != nullptr) result = BeginLaunch(request);
-  if (!result.ok()) return result;
-  // Made here, because nothing is allocated between clone3 and execve.
-  std::vector<const char*> argv(request.plan->exec_arguments(false) + 1);
-  std::vector<const char*> envp(request.plan->exec_arguments(true) + 1);
-  CloneRequest clone;
-  clone.flags = request.plan->header().clone_flags & ~static_cast<uint64_t>(CLONE_NEWCGROUP);
-  clone.cgroup_fd = launch_ != nullptr ? launch_->cgroup_fd() : request.cgroup_fd;
-  result = monitor_.EnterPidNamespace(*request.plan, request.target_pidfd);
-  if (!result.ok()) return result;
-  CloneOutcome outcome;
-  result = Clone(clone, &outcome);
-  if (result.ok() && outcome.pid == 0) RunChild(request, child, argv.data(), envp.data());
-  Result back = monitor_.LeavePidNamespace();
-  if (!result.ok()) return result;
-  pid_ = outcome.pid;
-  pidfd_.reset(outcome.pidfd);
-  if (!back.ok()) {
-    Kill();
-    return back;
-  }
-  Adopt(request, child);
-  return Result::success();
-}
-
-void Process::RunChild(const SpawnRequest& request, ChildEnds& child, const char** argv, const char** envp) {
-  InitContext context;
-  context.plan = request.plan;
-  context.sync = child.sync.get();
-  context.target_pidfd = request.target_pidfd;
-  context.pod_mount_ns = monitor_.pod_mount_ns();
-  context.tty = request.tty;
-  context.argv = argv;
-  context.envp = envp;
-  for (int fd = 0; fd <= 2; fd++) {
-    // The source is never 0..2: the monitor keeps those open on /dev/null.
-    if (dup2(child.stdio[fd].get(), fd) < 0) _exit(127);
-  }
-  int kept[] = {context.sync, context.target_pidfd, context.pod_mount_ns};
-  CloseOthers(kept);
-  RunInit(context);
-}
-
-void Process::Adopt(const SpawnRequest& request, ChildEnds&) {
+void Process::Adopt(const SpawnRequest& request) {
   start_time_ = ProcessStartTime(pid_);
   with_stdin_ = request.with_stdin;
   awaiting_terminal_ = request.tty;
@@ -259,6 +156,7 @@ void Process::OnDeadline() {
 }
 
 void Process::Kill() {
+  if (mounter_.valid()) syscall(SYS_pidfd_send_signal, mounter_.get(), SIGKILL, nullptr, 0);
   if (pidfd_.valid() && !reaped_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
 }
 

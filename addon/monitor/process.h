@@ -20,6 +20,7 @@
 namespace berth {
 
 class Monitor;
+struct InitContext;
 
 struct ExitStatus {
   uint64_t finished_at = 0;  // microseconds
@@ -48,8 +49,9 @@ class Process {
   virtual ~Process();
   Process(const Process&) = delete;
 
-  /// Clones the process, which begins with its plan at once.
+  /// Clones the process, which begins with its plan at once. On failure failed_step() is the step's index.
   Result Spawn(const SpawnRequest& request);
+  uint32_t failed_step() const { return failed_step_; }
 
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }
@@ -125,7 +127,10 @@ class Process {
   Result MakeStdio(const SpawnRequest& request, ChildEnds* child);
   [[noreturn]] void RunChild(const SpawnRequest& request, ChildEnds& child, const char** argv,
                              const char** envp);
-  void Adopt(const SpawnRequest& request, ChildEnds& child);
+  Result SpawnInside(const SpawnRequest& request, const ChildEnds& child, const char** argv,
+                     const char** envp);
+  Result SpawnMounter(const SpawnRequest& request, const InitContext& of_process, int partner);
+  void Adopt(const SpawnRequest& request);
   void TakeSync();
   void TakeTerminal(Fd master);
   /// One piece of what is there; `drain`: at most so many bytes, however slow the readers are.
@@ -139,8 +144,10 @@ class Process {
   bool RuntimeEnded();
   Result Adopt(pid_t pid, int* early_status, bool* ended);
 
+  uint32_t failed_step_ = kNoStep;
   pid_t pid_ = -1;
   Fd pidfd_;
+  Fd mounter_;  // of a container in a user namespace; it ends before the container starts
   uint64_t start_time_ = 0;
   Fd sync_, stdin_, terminal_;
   Fd output_fds_[2];

@@ -31,7 +31,9 @@ import type { Pod, PodConfig, ProcessRef } from "../types/pod.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import { creationKey } from "./creation-key.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { withImageVolumes } from "./image-volumes.ts";
 import { logPathOf } from "./log-path.ts";
+import { requirePidTarget } from "./pid-target.ts";
 import type { PlannedContainer } from "./plan-container.ts";
 import { planContainer } from "./plan-container.ts";
 import { prepareContainer } from "./prepare-container.ts";
@@ -67,24 +69,26 @@ export function createContainer(
 async function create(
   deps: ContainerDeps,
   call: Call,
-  { podId, config }: CreateContainerRequest,
+  { podId, config: asked }: CreateContainerRequest,
 ): Promise<ContainerId> {
-  const doing = `create container "${config.metadata.name}"`;
+  const doing = `create container "${asked.metadata.name}"`;
   const pod = requireReadyPod(deps, podId, doing);
-  const existing = findContainerByName(deps.store, podId, config.metadata);
+  const existing = findContainerByName(deps.store, podId, asked.metadata);
   if (existing !== null) {
     const found = adoptExisting(existing, doing);
     if (found !== null) return found;
     // Left by a creation that could not be undone: it is cleared in the background.
     releaseContainerName(deps.store, existing.id);
   }
-  if (config.security.privileged && !pod.config.security.privileged) {
+  if (asked.security.privileged && !pod.config.security.privileged) {
     throw new BerthError(
       "INVALID_ARGUMENT",
       `${doing}: a privileged container needs a privileged sandbox, and "${podId}" is not`,
     );
   }
-  const image = requireImage(deps, config, doing);
+  const image = requireImage(deps, asked, doing);
+  const config = withImageVolumes(deps, asked, doing);
+  requirePidTarget(deps, podId, config, doing);
   requireMonitor(deps, podId, doing);
   const id = newId();
   deps.making.add(id);

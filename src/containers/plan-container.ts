@@ -1,11 +1,13 @@
 // Gathers what the plan of a container needs from the host and the image, and has it made.
 
 import { join } from "node:path";
+import { resolveImage } from "../images/resolve-image.ts";
 import { buildContainerPlan } from "../spec/build-container-plan.ts";
 import { makeExecTemplate } from "../spec/exec-template.ts";
 import type { ContainerPlanInput, ResolvedUser } from "../spec/inputs.ts";
 import { resolveUser } from "../spec/resolve-user.ts";
-import type { Container, ExecTemplate } from "../types/container.ts";
+import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
+import type { ImageId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Plan } from "../types/plan.ts";
 import type { Pod } from "../types/pod.ts";
@@ -33,6 +35,21 @@ export function podFiles(
   };
 }
 
+/** Layers of the images that the container mounts; CreateContainer has put their ids into its config. */
+function volumeLowers(deps: ContainerDeps, config: ContainerConfig): Map<ImageId, string[]> {
+  const lowers = new Map<ImageId, string[]>();
+  for (const { image } of config.mounts) {
+    const found = image === undefined ? null : resolveImage(deps.store, image.imageRef);
+    if (found !== null) lowers.set(found.id, layersOf(deps, found));
+  }
+  return lowers;
+}
+
+/** Top first, relative to the snapshots. */
+function layersOf(deps: ContainerDeps, image: Image): string[] {
+  return image.layers.map((number) => deps.paths.layerRelative(number)).reverse();
+}
+
 export async function planContainer(
   deps: ContainerDeps,
   pod: Pod,
@@ -51,11 +68,12 @@ export async function planContainer(
     pod: pod.config,
     container: container.config,
     image: image.config,
-    lowers: image.layers.map((number) => deps.paths.layerRelative(number)).reverse(),
+    lowers: layersOf(deps, image),
     snapshot: deps.paths.snapshotRelative(container.snapshot),
     paths: {
       snapshots: deps.paths.snapshots,
       rootAttach: deps.paths.rootAttach,
+      emptyLayer: deps.paths.emptyLayerRelative,
       ...podFiles(deps, pod.id),
     },
     host: deps.host,
@@ -64,6 +82,7 @@ export async function planContainer(
     devices,
     hostDevices: nodes,
     forceLegacyOverlay: deps.config.forceLegacyOverlay,
+    volumeLowers: volumeLowers(deps, container.config),
   };
   return { plan: buildContainerPlan(input), user, execTemplate: makeExecTemplate(input), input };
 }

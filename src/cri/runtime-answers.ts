@@ -27,7 +27,7 @@ type RuntimeStatus = Awaited<ReturnType<CriVerbs["runtimeStatus"]>>;
 
 /** Both conditions always: a client that gets fewer refuses the answer. */
 export function statusAnswer(
-  { runtimeReady, network, handlers }: RuntimeStatus,
+  { runtimeReady, network, handlers, userNamespaces }: RuntimeStatus,
   config: BerthConfig,
   verbose: boolean,
 ): proto.StatusResponse {
@@ -46,8 +46,12 @@ export function statusAnswer(
     info: verbose ? runtimeInfo(config, version) : {},
     runtimeHandlers: handlers.map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+      features: { recursiveReadOnlyMounts: true, userNamespaces },
     })),
-    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: true },
+    features: {
+      supplementalGroupsPolicy: true,
+      userNamespacesHostNetwork: userNamespaces,
+      mountOptions: true,
+    },
   };
 }

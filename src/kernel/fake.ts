@@ -2,7 +2,7 @@
 
 import { KernelError } from "../lib/errors.ts";
 import type { ProcessRef } from "../types/pod.ts";
-import type { DeviceRule, HostFacts, Kernel, LayerUnpack, StatsReading } from "./kernel.ts";
+import type { DeviceRule, HostFacts, IdMaps, Kernel, LayerUnpack, StatsReading } from "./kernel.ts";
 import { STATS_FIELDS } from "./stats.ts";
 
 export interface KernelCall {
@@ -116,8 +116,9 @@ export class FakeKernel implements Kernel {
     }
   }
 
-  async createNetns(path: string): Promise<void> {
-    this.#record("createNetns", path);
+  async createNetns(path: string, maps?: IdMaps): Promise<void> {
+    if (maps === undefined) this.#record("createNetns", path);
+    else this.#record("createNetns", path, maps);
     this.namespaces.add(path);
   }
 
@@ -203,5 +204,9 @@ export class FakeKernel implements Kernel {
 
   async hostFacts(): Promise<HostFacts> {
     return FAKE_HOST;
+  }
+
+  async probeUserNamespaces(directory: string): Promise<void> {
+    this.#record("probeUserNamespaces", directory);
   }
 }

@@ -8,5 +8,8 @@ export type HostNative = HostKernel;
 
 /** Rejects with KernelError: ENODEV when no cgroup2 file system is mounted. */
 export function makeHostKernel(native: HostNative): HostKernel {
-  return { hostFacts: () => native.hostFacts().catch(rethrow) };
+  return {
+    hostFacts: () => native.hostFacts().catch(rethrow),
+    probeUserNamespaces: (directory) => native.probeUserNamespaces(directory).catch(rethrow),
+  };
 }

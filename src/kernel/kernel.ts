@@ -74,9 +74,18 @@ export interface CgroupKernel {
   removeCgroup(path: string): Promise<void>;
 }
 
+/** Lines of /proc/<pid>/uid_map and gid_map: "inside outside length". */
+export interface IdMaps {
+  readonly uids: string;
+  readonly gids: string;
+}
+
 export interface NetnsKernel {
-  /** Makes a network namespace on a fresh thread, with loopback up, and pins it at `path` (bind mount). */
-  createNetns(path: string): Promise<void>;
+  /**
+   * Makes a network namespace on a fresh thread, with loopback up, and pins it at `path` (bind mount). With
+   * `maps` it is owned by a new user namespace that has them.
+   */
+  createNetns(path: string, maps?: IdMaps): Promise<void>;
   /** Unpins and unlinks. Missing is fine. */
   removeNetns(path: string): Promise<void>;
   /** Paths beneath `directory` at which a network namespace is pinned. */
@@ -250,6 +259,11 @@ export interface HostFacts {
 
 export interface HostKernel {
   hostFacts(): Promise<HostFacts>;
+  /**
+   * Tries what pods with user namespaces need: makes one, and maps the ids of a mount of `directory`. Rejects
+   * with the step that this host cannot do.
+   */
+  probeUserNamespaces(directory: string): Promise<void>;
 }
 
 /** 0: interface files alone; 1: also each process; 2: also each process's descriptors. */

@@ -5,7 +5,7 @@ import { rethrow } from "./native-error.ts";
 
 /** The doors of addon/binding/netns.cc. */
 export interface NetnsNative {
-  createNetns(path: string): Promise<void>;
+  createNetns(path: string, uidMap: string, gidMap: string): Promise<void>;
   removeNetns(path: string): Promise<void>;
   listNetns(directory: string): Promise<string[]>;
   dialLoopback(path: string, port: number, timeoutMs: number): Promise<number>;
@@ -14,7 +14,7 @@ export interface NetnsNative {
 /** Paths are absolute. Rejects with KernelError. */
 export function makeNetnsKernel(native: NetnsNative): NetnsKernel {
   return {
-    createNetns: (path) => native.createNetns(path).catch(rethrow),
+    createNetns: (path, maps) => native.createNetns(path, maps?.uids ?? "", maps?.gids ?? "").catch(rethrow),
     removeNetns: (path) => native.removeNetns(path).catch(rethrow),
     listNetns: (directory) => native.listNetns(directory).catch(rethrow),
     dialLoopback: (path, port, timeoutMs) => native.dialLoopback(path, port, timeoutMs).catch(rethrow),

@@ -1,10 +1,11 @@
 // The files that a pod's containers see in /etc, and the pod's volatile directory that holds them.
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, writeFile } from "node:fs/promises";
 import { hostname as hostHostname } from "node:os";
 import { dirname } from "node:path";
 import { podFiles } from "../containers/plan-container.ts";
 import { BerthError, errnoOf } from "../lib/errors.ts";
+import { hostRoot, userMappingOf } from "../spec/user-namespace.ts";
 import type { PodConfig } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
 
@@ -29,12 +30,19 @@ export async function makePodFiles(deps: PodDeps, podId: string, config: PodConf
     onHost ? readOptional("/etc/hosts") : null,
   ]);
   // A failure must not leave one of them being written while the directory is removed again.
+  const owner = hostRoot(userMappingOf(config.security.namespaces));
   const written = await Promise.allSettled([
-    writeFile(files.resolvConf, resolver, { mode: 0o644 }),
-    writeFile(files.hostname, `${hostname}\n`, { mode: 0o644 }),
-    writeFile(files.hosts, hosts ?? hostsOf(hostname), { mode: 0o644 }),
+    writeOwned(files.resolvConf, resolver, owner),
+    writeOwned(files.hostname, `${hostname}\n`, owner),
+    writeOwned(files.hosts, hosts ?? hostsOf(hostname), owner),
   ]);
   for (const result of written) if (result.status === "rejected") throw result.reason;
+}
+
+/** Root of the containers may write them, as root of a whole system may. */
+async function writeOwned(path: string, text: string, owner: { uid: number; gid: number }): Promise<void> {
+  await writeFile(path, text, { mode: 0o644 });
+  if (owner.uid !== 0 || owner.gid !== 0) await chown(path, owner.uid, owner.gid);
 }
 
 async function resolvConf(config: PodConfig, onHost: boolean): Promise<string> {

@@ -7,6 +7,7 @@ import { outlive } from "../lib/outlive.ts";
 import type { Steps } from "../lib/undo.ts";
 import { withSteps } from "../lib/undo.ts";
 import { monitorCgroup, podCgroupName } from "../paths.ts";
+import { idMapText, userMappingOf } from "../spec/user-namespace.ts";
 import { durably } from "../store/durable.ts";
 import {
   commitPodReady,
@@ -22,6 +23,7 @@ import type { PodDeps } from "./deps.ts";
 import { requireHandler } from "./handlers.ts";
 import { makePodDirectories, makePodFiles } from "./pod-files.ts";
 import { podTitle, runKey, stateOfPod } from "./pod-lifecycle.ts";
+import { withUserNamespace } from "./pod-user-namespace.ts";
 import { startMonitor } from "./start-monitor.ts";
 import { undoPod } from "./undo-pod.ts";
 import { validatePod } from "./validate-pod.ts";
@@ -108,17 +110,18 @@ async function reserve(
   deps: PodDeps,
   call: Call,
   steps: Steps,
-  { config, handler }: RunPodRequest,
+  { config: asked, handler }: RunPodRequest,
   id: PodId,
   cgroupMount: string,
 ): Promise<Pod> {
-  const parent = config.cgroupParent === "" ? deps.config.cgroupParent : config.cgroupParent;
+  const parent = asked.cgroupParent === "" ? deps.config.cgroupParent : asked.cgroupParent;
   const cgroupPath = podCgroupPath(cgroupMount, parent, podCgroupName(deps.paths, id));
-  const netnsPath = config.security.namespaces.network === "NODE" ? "" : deps.paths.netns(id);
+  const netnsPath = asked.security.namespaces.network === "NODE" ? "" : deps.paths.netns(id);
   return await steps.run(
     "reserve",
     () => {
       const { bootId } = deps.host;
+      const config = withUserNamespace(deps, asked);
       insertPod(deps.store, { id, config, handler, createdAt: nowMicros(), netnsPath, cgroupPath, bootId });
       return findPod(deps.store, id) as Pod;
     },
@@ -139,7 +142,11 @@ async function undo(deps: PodDeps, call: Call, id: PodId): Promise<void> {
 async function makeParts(deps: PodDeps, steps: Steps, pod: Pod): Promise<void> {
   await steps.run("state-dir", () => makePodDirectories(deps, pod.id));
   await steps.run("cgroup", () => deps.kernel.createCgroup(monitorCgroup(pod.cgroupPath)));
-  if (pod.netnsPath !== "") await steps.run("netns", () => deps.kernel.createNetns(pod.netnsPath));
+  if (pod.netnsPath === "") return;
+  const mapping = userMappingOf(pod.config.security.namespaces);
+  const maps =
+    mapping === null ? undefined : { uids: idMapText([mapping.uids]), gids: idMapText([mapping.gids]) };
+  await steps.run("netns", () => deps.kernel.createNetns(pod.netnsPath, maps));
 }
 
 /** None needs the others, and each spends its time elsewhere: in other processes, or waiting for files. */

@@ -1,8 +1,9 @@
 // From a container's configuration to the steps that make its root, its identity and its process.
 
 import { BerthError } from "../lib/errors.ts";
-import { MS_REC, MS_SHARED, MS_SLAVE } from "../types/linux.ts";
+import { MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
+import type { UserMapping } from "../types/pod.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { confinementSteps } from "./confinement.ts";
 import { identitySteps } from "./identity.ts";
@@ -19,6 +20,7 @@ import {
   workingDirectory,
 } from "./process.ts";
 import { systemSteps } from "./system-mounts.ts";
+import { hostRoot, hostUser, userMappingOf } from "./user-namespace.ts";
 import { type Volume, volumesOf } from "./volumes.ts";
 
 /** Slots of the executor; one is for /dev/shm. */
@@ -31,27 +33,28 @@ const SHM_SLOT = 0;
  * INVALID_ARGUMENT for what contradicts itself (cri-api, ContainerConfig), UNIMPLEMENTED for what is missing.
  */
 export function buildContainerPlan(input: ContainerPlanInput): Plan {
-  const { container, pod, host } = input;
+  const { container, pod } = input;
   checkContainer(input);
   const volumes = volumesOf(input);
+  const mapping = userMappingOf(pod.security.namespaces);
   if (volumes.length > MAX_VOLUMES) {
     throw new BerthError(
       "INVALID_ARGUMENT",
       `mounts: ${volumes.length} are asked for, at most ${MAX_VOLUMES} work`,
     );
   }
-  const steps: PlanStep[] = [
+  const steps = mapping === null ? hostSteps(input, volumes) : mappedSteps(input, volumes, mapping);
+  return { ...containerPlacement(pod, container), steps };
+}
+
+function hostSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
+  const { container, host } = input;
+  return [
     ...openSteps(volumes, (volume) => volume.propagation === MS_SHARED),
     oomScoreStep(container.resources?.oomScoreAdj ?? 0, host),
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, (volume) => volume.propagation !== MS_SHARED),
-    shmStep(pod.security.namespaces.ipc === "NODE"),
-    rootStep(input),
-    ...systemSteps(input, SHM_SLOT),
-    ...volumes.map(attachStep),
-    ...directorySteps(input),
-    ...guardSteps(input),
-    ...(container.security.readonlyRootfs ? [{ op: "root-readonly" } as const] : []),
+    ...mountSteps(input, volumes),
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
     { op: "pivot-root" },
     { op: "session-keyring" },
@@ -59,7 +62,57 @@ export function buildContainerPlan(input: ContainerPlanInput): Plan {
     ...confinementSteps(container.security, host),
     ...processSteps(input),
   ];
-  return { ...containerPlacement(pod, container), steps };
+}
+
+/** In the order of its three processes (enter-user-namespace in types/plan.ts). */
+function mappedSteps(
+  input: ContainerPlanInput,
+  volumes: readonly Volume[],
+  mapping: UserMapping,
+): PlanStep[] {
+  const { container, host } = input;
+  return [
+    { op: "own-stdio", ...hostUser(mapping, input.user) },
+    oomScoreStep(container.resources?.oomScoreAdj ?? 0, host),
+    ...limitSteps(host),
+    { op: "enter-user-namespace" },
+    { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
+    ...openSteps(volumes, () => true),
+    ...mountSteps(input, volumes),
+    { op: "pivot-root" },
+    { op: "take-mounts" },
+    ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
+    { op: "session-keyring" },
+    ...confinementSteps(container.security, host),
+    ...processSteps(input),
+  ];
+}
+
+/** Trees of the host are open; the root comes, and all that is mounted in it. */
+function mountSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
+  const { container, pod } = input;
+  const mapping = userMappingOf(pod.security.namespaces);
+  const root = hostRoot(mapping);
+  return [
+    shmStep(pod.security.namespaces.ipc === "NODE"),
+    ...(mapping === null
+      ? []
+      : ([
+          { op: "map-snapshots", base: input.paths.snapshots },
+          { op: "file-ids", ...root },
+        ] as const)),
+    ...imageSteps(input, volumes),
+    rootStep(input),
+    ...systemSteps(input, SHM_SLOT),
+    ...volumes.map(attachStep),
+    ...directorySteps(input, root),
+    ...guardSteps(input),
+    // Writable only there: the others could not do anything with it.
+    ...(mapping !== null && container.security.privileged
+      ? [{ op: "delegate-cgroup", ...root } as const]
+      : []),
+    ...(container.security.readonlyRootfs ? [{ op: "root-readonly" } as const] : []),
+  ];
 }
 
 function checkContainer(input: ContainerPlanInput): void {
@@ -69,6 +122,13 @@ function checkContainer(input: ContainerPlanInput): void {
     throw new BerthError(
       "INVALID_ARGUMENT",
       `container "${name}": privileged, but its pod is not; ask for both`,
+    );
+  }
+  const outside = input.devices.find((device) => !device.path.startsWith("/dev/"));
+  if (outside !== undefined && userMappingOf(pod.security.namespaces) !== null) {
+    throw new BerthError(
+      "INVALID_ARGUMENT",
+      `container "${name}": device "${outside.path}": with a user namespace devices work below /dev only`,
     );
   }
   if (container.cdiDevices.length > 0) {
@@ -81,8 +141,26 @@ function checkContainer(input: ContainerPlanInput): void {
 
 function openSteps(volumes: readonly Volume[], wanted: (volume: Volume) => boolean): PlanStep[] {
   return volumes.flatMap((volume, index): PlanStep[] => {
-    if (!wanted(volume)) return [];
-    return [{ op: "open-tree", slot: slotOf(index), source: volume.source, recursive: volume.recursive }];
+    if (volume.image !== undefined || !wanted(volume)) return [];
+    const { source, recursive, idMap, propagation } = volume;
+    const requiredPropagation = propagation === MS_PRIVATE ? 0 : propagation;
+    return [{ op: "open-tree", slot: slotOf(index), source, recursive, idMap, requiredPropagation }];
+  });
+}
+
+function imageSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
+  return volumes.flatMap(({ image }, index): PlanStep[] => {
+    if (image === undefined) return [];
+    return [
+      {
+        op: "image-tree",
+        slot: slotOf(index),
+        base: input.paths.snapshots,
+        ...image,
+        attachAt: input.paths.rootAttach,
+        forceLegacy: input.forceLegacyOverlay,
+      },
+    ];
   });
 }
 
@@ -92,7 +170,8 @@ function slotOf(volumeIndex: number): number {
 
 function shmStep(ofHost: boolean): PlanStep {
   if (!ofHost) return { op: "open-shm", slot: SHM_SLOT };
-  return { op: "open-tree", slot: SHM_SLOT, source: "/dev/shm", recursive: false };
+  const source = "/dev/shm";
+  return { op: "open-tree", slot: SHM_SLOT, source, recursive: false, idMap: "none", requiredPropagation: 0 };
 }
 
 function rootStep(input: ContainerPlanInput): PlanStep {
@@ -112,6 +191,8 @@ function rootStep(input: ContainerPlanInput): PlanStep {
 /** Nodes made in /dev are on a mount of their own; one elsewhere needs a root that lets devices be opened. */
 function opensDevicesInRoot(input: ContainerPlanInput): boolean {
   const { security, devices } = input.container;
+  // In a user namespace root of the container would own the nodes that an image brings along.
+  if (userMappingOf(input.pod.security.namespaces) !== null) return false;
   return security.privileged || devices.some((device) => !device.containerPath.startsWith("/dev/"));
 }
 
@@ -129,13 +210,13 @@ function attachStep(volume: Volume, index: number): PlanStep {
 }
 
 /** The working directory and the places that the image declares as volumes. */
-function directorySteps(input: ContainerPlanInput): PlanStep[] {
+function directorySteps(input: ContainerPlanInput, owner: { uid: number; gid: number }): PlanStep[] {
   const taken = new Set(input.container.mounts.map((mount) => absolutePath(mount.containerPath, "mount")));
   const places = input.image.volumes.map((path) => absolutePath(`/${path}`, "volume of the image"));
   places.push(workingDirectory(input.container.workingDir, input.image));
   return [...new Set(places)]
     .filter((path) => path !== "/" && !taken.has(path))
-    .map((target) => ({ op: "make-dir", target, mode: 0o755, uid: 0, gid: 0 }));
+    .map((target) => ({ op: "make-dir", target, mode: 0o755, ...owner }));
 }
 
 function guardSteps(input: ContainerPlanInput): PlanStep[] {

@@ -1,7 +1,10 @@
 // A further process in a running container.
 
-import { CLONE_NEWCGROUP, CLONE_NEWNS } from "../types/linux.ts";
-import type { Plan } from "../types/plan.ts";
+import type { HostFacts } from "../kernel/kernel.ts";
+import type { ProcessUser } from "../types/container.ts";
+import { CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER } from "../types/linux.ts";
+import type { Plan, PlanStep } from "../types/plan.ts";
+import type { UserMapping } from "../types/pod.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { confinementSteps } from "./confinement.ts";
 import { identitySteps } from "./identity.ts";
@@ -14,6 +17,7 @@ import {
   environmentValue,
   mergeEnvironment,
 } from "./process.ts";
+import { hostUser } from "./user-namespace.ts";
 
 /**
  * The plan of an exec: it joins the container's mount and cgroup namespaces (network, IPC and UTS are the
@@ -36,10 +40,10 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
     pidNamespace: "container",
     steps: [
       oomScoreStep(template.oomScoreAdj ?? 0, host),
-      { op: "join", flags: CLONE_NEWNS | CLONE_NEWCGROUP },
+      ...joinSteps(template.userMapping ?? null, user, host),
       ...(console === undefined ? [] : [{ op: "console", ...console } as const]),
       { op: "session-keyring" },
-      ...limitSteps(host),
+      ...(template.userMapping === undefined ? limitSteps(host) : []),
       ...confinementSteps({ ...template.security, privileged }, host),
       ...identitySteps({
         user,
@@ -57,6 +61,18 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
       },
     ],
   };
+}
+
+/** Into the container's namespaces. What needs the host's privileges comes before its user namespace. */
+function joinSteps(mapping: UserMapping | null, user: ProcessUser, host: HostFacts): PlanStep[] {
+  const flags = CLONE_NEWNS | CLONE_NEWCGROUP;
+  if (mapping === null) return [{ op: "join", flags }];
+  return [
+    { op: "own-stdio", ...hostUser(mapping, user) },
+    ...limitSteps(host),
+    { op: "join", flags: flags | CLONE_NEWUSER },
+    { op: "become-root" },
+  ];
 }
 
 /** Another user has another home, unless the caller gives one. */

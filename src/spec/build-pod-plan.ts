@@ -6,6 +6,7 @@ import type { PodConfig } from "../types/pod.ts";
 import type { PodPlanInput } from "./inputs.ts";
 import { checkPodNamespaces, podUnshareFlags } from "./namespaces.ts";
 import { sysctlSteps } from "./sysctls.ts";
+import { hostRoot, idMapText, nobodyOf, userMappingOf } from "./user-namespace.ts";
 
 /** Size of a pod's /dev/shm, what docker and the kubelet's peers give. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -23,13 +24,22 @@ export function buildPodPlan(input: PodPlanInput): Plan {
   const flags = podUnshareFlags(config);
   const steps: PlanStep[] = [];
   if (network !== "NODE") steps.push({ op: "join-netns", path: input.netnsPath });
+  const mapping = userMappingOf(config.security.namespaces);
+  if (mapping !== null) {
+    steps.push({
+      op: "user-namespace",
+      netnsPath: network === "NODE" ? "" : input.netnsPath,
+      uidMap: idMapText([mapping.uids]),
+      gidMap: idMapText([mapping.gids]),
+    });
+  }
   if (flags !== 0) steps.push({ op: "unshare", flags });
   if (network !== "NODE" && config.hostname !== "") {
     steps.push({ op: "set-hostname", hostname: checkedHostname(config) });
   }
   steps.push(...sysctlSteps(config));
-  if (ipc !== "NODE") steps.push({ op: "create-shm", sizeBytes: SHM_BYTES });
-  if (pid === "POD") steps.push({ op: "pod-init" });
+  if (ipc !== "NODE") steps.push({ op: "create-shm", sizeBytes: SHM_BYTES, ...hostRoot(mapping) });
+  if (pid === "POD") steps.push({ op: "pod-init", nobody: nobodyOf(mapping) });
   return { cloneFlags: 0, pidNamespace: "own", steps };
 }
 

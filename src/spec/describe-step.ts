@@ -44,6 +44,17 @@ const DESCRIPTIONS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => string } = 
   pause: () => "wait for hooks",
   "join-path": (step) => `join namespace ${quoted(step.path)}`,
   "host-root": () => "open the host's root",
+  "user-namespace": () => "make the pod's user namespace",
+  "enter-user-namespace": () => "enter the pod's user namespace",
+  "take-mounts": () => "enter the container's mounts",
+  "become-root": () => "become root of the user namespace",
+  "own-stdio": () => "give the output's pipes to the container's user",
+  "map-snapshots": (step) => `map ids of the file system of ${quoted(step.base)}`,
+  "file-ids": (step) => `take ids ${step.uid}:${step.gid} for files`,
+  "image-tree": (step) =>
+    step.subPath === "" ? "mount an image" : `open ${quoted(step.subPath)} in an image`,
+  "delegate-cgroup": () => "give the container its cgroup",
+  "share-group": (step) => `share mounts of ${quoted(step.target)} with the host`,
 };
 
 /** Such as `mount tmpfs on "/dev/shm"`. Objects are in double quotes, control characters escaped. */

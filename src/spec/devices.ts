@@ -6,6 +6,7 @@ import { S_IFBLK, S_IFCHR } from "../types/linux.ts";
 import type { PlanStep } from "../types/plan.ts";
 import type { ContainerPlanInput, DeviceNode } from "./inputs.ts";
 import { absolutePath } from "./process.ts";
+import { hostRoot, userMappingOf } from "./user-namespace.ts";
 
 /** Default devices of the OCI runtime specification (config-linux.md), all character devices of mode 0666. */
 const STANDARD_NODES = [
@@ -44,6 +45,12 @@ export function standardNodes(): DeviceNode[] {
   return STANDARD_NODES.map((node) => ({ ...node, type: "c", mode: 0o666, uid: 0, gid: 0, access: "rwm" }));
 }
 
+/** Those of the host keep its owners also in a user namespace, where they are nobody's. */
+function isOfHost(node: DeviceNode): boolean {
+  const { path, major, minor } = node;
+  return !STANDARD_NODES.some((own) => own.path === path && own.major === major && own.minor === minor);
+}
+
 /** Nodes and links of a fresh /dev. Requested devices replace others of the same path. */
 export function deviceSteps(input: ContainerPlanInput): PlanStep[] {
   const nodes = new Map<string, DeviceNode>();
@@ -51,14 +58,15 @@ export function deviceSteps(input: ContainerPlanInput): PlanStep[] {
   for (const node of privilegedNodes(input)) nodes.set(node.path, node);
   for (const node of requestedNodes(input)) nodes.set(node.path, node);
   const steps: PlanStep[] = [];
+  const mapping = userMappingOf(input.pod.security.namespaces);
   const directories = new Set<string>(["/", "/dev"]);
   for (const node of nodes.values()) {
     const parent = posix.dirname(node.path);
     if (!directories.has(parent)) {
       directories.add(parent);
-      steps.push({ op: "make-dir", target: parent, mode: 0o755, uid: 0, gid: 0 });
+      steps.push({ op: "make-dir", target: parent, mode: 0o755, ...hostRoot(mapping) });
     }
-    steps.push(nodeStep(node));
+    steps.push(nodeStep(node, mapping !== null && isOfHost(node)));
   }
   return steps.concat(LINKS.map(([content, target]) => ({ op: "symlink", content, target })));
 }
@@ -91,7 +99,7 @@ function requestedNodes(input: ContainerPlanInput): DeviceNode[] {
   });
 }
 
-function nodeStep(node: DeviceNode): PlanStep {
+function nodeStep(node: DeviceNode, setOwner: boolean): PlanStep {
   return {
     op: "make-node",
     target: node.path,
@@ -100,5 +108,6 @@ function nodeStep(node: DeviceNode): PlanStep {
     minor: node.minor,
     uid: node.uid,
     gid: node.gid,
+    setOwner,
   };
 }

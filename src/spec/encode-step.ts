@@ -44,6 +44,16 @@ export const OP_NUMBERS: Readonly<Record<PlanOp, number>> = {
   pause: 37,
   "join-path": 38,
   "host-root": 39,
+  "user-namespace": 40,
+  "enter-user-namespace": 41,
+  "take-mounts": 42,
+  "become-root": 43,
+  "own-stdio": 44,
+  "map-snapshots": 45,
+  "file-ids": 46,
+  "image-tree": 47,
+  "delegate-cgroup": 48,
+  "share-group": 49,
 };
 
 export interface StepFields {
@@ -67,10 +77,15 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
   unshare: (step) => ({ a: step.flags }),
   "set-hostname": (step) => ({ strings: [step.hostname] }),
   sysctl: (step) => ({ strings: [sysctlPath(step.key), step.value] }),
-  "create-shm": (step) => ({ a: step.sizeBytes }),
-  "pod-init": () => ({}),
+  "create-shm": (step) => ({ a: step.sizeBytes, b: step.uid, c: step.gid }),
+  "pod-init": (step) => ({ a: step.nobody }),
   "mount-propagation": (step) => ({ a: step.flags }),
-  "open-tree": (step) => ({ slot: step.slot, options: bits(step.recursive), strings: [step.source] }),
+  "open-tree": (step) => ({
+    slot: step.slot,
+    options: bits(step.recursive, step.idMap === "pod"),
+    b: step.requiredPropagation,
+    strings: [step.source, ...(typeof step.idMap === "string" ? [] : [step.idMap.uidMap, step.idMap.gidMap])],
+  }),
   "open-shm": (step) => ({ slot: step.slot }),
   "overlay-root": (step) => ({
     options: bits(step.volatile, step.forceLegacy, step.allowDevices),
@@ -92,6 +107,7 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
     strings: [step.target],
   }),
   "make-node": (step) => ({
+    options: bits(step.setOwner),
     a: step.mode,
     b: pair(step.major, step.minor),
     c: pair(step.uid, step.gid),
@@ -133,6 +149,21 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
   pause: () => ({}),
   "join-path": (step) => ({ a: step.flags, strings: [step.path] }),
   "host-root": () => ({}),
+  "user-namespace": (step) => ({ strings: [step.netnsPath, step.uidMap, step.gidMap] }),
+  "enter-user-namespace": () => ({}),
+  "take-mounts": () => ({}),
+  "become-root": () => ({}),
+  "own-stdio": (step) => ({ a: step.uid, b: step.gid }),
+  "map-snapshots": (step) => ({ strings: [step.base] }),
+  "file-ids": (step) => ({ a: step.uid, b: step.gid }),
+  "image-tree": (step) => ({
+    slot: step.slot,
+    options: bits(step.forceLegacy),
+    a: step.lowers.length,
+    strings: [step.base, { values: step.lowers }, step.attachAt, step.subPath],
+  }),
+  "delegate-cgroup": (step) => ({ a: step.uid, b: step.gid }),
+  "share-group": (step) => ({ slot: step.slot, strings: [step.target] }),
 };
 
 export function encodeStep(step: PlanStep): StepFields {

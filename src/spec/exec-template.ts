@@ -1,9 +1,11 @@
 import type { ExecTemplate } from "../types/container.ts";
 import type { ContainerPlanInput } from "./inputs.ts";
 import { processEnvironment, workingDirectory } from "./process.ts";
+import { userMappingOf } from "./user-namespace.ts";
 
 /** What later execs inherit from the container; kept in its row. */
 export function makeExecTemplate(input: ContainerPlanInput): ExecTemplate {
+  const mapping = userMappingOf(input.pod.security.namespaces);
   const { container, image, user } = input;
   return {
     env: processEnvironment(input),
@@ -12,5 +14,6 @@ export function makeExecTemplate(input: ContainerPlanInput): ExecTemplate {
     privileged: container.security.privileged,
     security: container.security,
     oomScoreAdj: container.resources?.oomScoreAdj ?? 0,
+    ...(mapping === null ? {} : { userMapping: mapping }),
   };
 }

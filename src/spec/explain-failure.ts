@@ -1,8 +1,10 @@
 // From "plan:17, ENOENT" to a sentence that somebody can act on.
 
 import { BerthError, type ErrorCode, KernelError, wrapError } from "../lib/errors.ts";
+import { MS_SHARED } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
 import { describeStep, quoted } from "./describe-step.ts";
+import { explainIdMapping, isIdMapping } from "./explain-id-mapping.ts";
 
 /**
  * Explains why `plan` failed: `doing` ("create container"), the step in words, its path where that says more,
@@ -23,12 +25,22 @@ function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text:
       return explainedExec(step, error);
     case "chdir":
       return { code: clientCode(error), text: `${describeStep(step)}: ${reason(error)}` };
-    case "open-tree":
+    case "map-snapshots":
+    case "image-tree":
+    case "attach-tree": {
+      const known = explainedMount(step, error);
+      if (known !== null) return known;
+      break;
+    }
+    case "open-tree": {
+      const known = explainedMount(step, error);
+      if (known !== null) return known;
       if (error.errno !== "ENOENT") break;
       return {
         code: "INVALID_ARGUMENT",
         text: `${describeStep(step)}: ENOENT; the host has no such path`,
       };
+    }
     case "exec-attribute":
       if (error.errno !== "ENOENT") break;
       return {
@@ -48,6 +60,36 @@ function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text:
   // ENOENT of a step says that the host or the image lacks something, not that the container is unknown.
   const code = error.code === "NOT_FOUND" ? "FAILED_PRECONDITION" : error.code;
   return { code, text: `${description}${path}: ${error.errno}` };
+}
+
+type MountStep = Extract<PlanStep, { op: "map-snapshots" | "image-tree" | "attach-tree" | "open-tree" }>;
+
+/** What a host cannot do with a mount; null for the rest. The CRI's clients look for the tokens. */
+function explainedMount(step: MountStep, error: KernelError): { code: ErrorCode; text: string } | null {
+  const what = describeStep(step);
+  const failed = (text: string) => ({ code: "FAILED_PRECONDITION" as const, text });
+  switch (step.op) {
+    case "image-tree":
+      if (error.errno === "ENOENT" && step.subPath !== "") {
+        const text = `ImageVolumeMountFailed: ${what}: the image has no such path`;
+        return { code: "INVALID_ARGUMENT", text };
+      }
+      return failed(`ImageVolumeMountFailed: ${what} (${quoted(error.path)}): ${error.errno}`);
+    case "attach-tree":
+      if (error.errno !== "ENOSYS" || !step.recursiveAttributes) return null;
+      return failed(`RROUnsupported: ${what}: this kernel cannot make mounts recursively read-only`);
+    case "map-snapshots":
+      return isIdMapping(error) ? failed(explainIdMapping(what, error)) : null;
+    case "open-tree": {
+      if (isIdMapping(error)) return failed(explainIdMapping(`${what}, mapping ids`, error));
+      if (error.errno !== "EOPNOTSUPP") return null;
+      const needed = step.requiredPropagation === MS_SHARED ? "shared" : "shared or slave";
+      return failed(
+        `${what}: it lies on a mount that is not ${needed}, so mounts do not propagate; make it so on the ` +
+          'host ("mount --make-rshared"), or ask for private propagation',
+      );
+    }
+  }
 }
 
 function explainedExec(

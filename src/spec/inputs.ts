@@ -14,6 +14,7 @@
 //   seccomp-localhost.ts     parseSeccompProfile(name, json, target: SeccompTarget): SeccompRules
 //   resources.ts             cgroupWrites(resources: LinuxResources): CgroupWrite[]
 //                            missingControllers(writes, available): string[]
+//   user-namespace.ts        userMappingOf(options): UserMapping | null
 //   encode-plan.ts           encodePlan(plan: Plan): Uint8Array
 //   describe-step.ts         describeStep(step: PlanStep): string
 //   explain-failure.ts       explainPlanFailure(doing: string, plan: Plan, error: unknown): BerthError
@@ -24,7 +25,7 @@
 
 import type { HostFacts } from "../kernel/kernel.ts";
 import type { ContainerConfig, ContainerSecurity, ExecTemplate, ProcessUser } from "../types/container.ts";
-import type { ByteString } from "../types/ids.ts";
+import type { ByteString, ImageId } from "../types/ids.ts";
 import type { ImageRuntimeConfig } from "../types/image.ts";
 import type { PodConfig } from "../types/pod.ts";
 
@@ -53,6 +54,8 @@ export interface ContainerPlanPaths {
   /** Paths.snapshots: what `lowers` and `snapshot` are relative to. */
   readonly snapshots: string;
   readonly rootAttach: string;
+  /** An empty layer, relative to `snapshots`: below the only layer of an image that is a volume. */
+  readonly emptyLayer: string;
   /** Host files that the container sees in /etc; "" leaves the image's own. */
   readonly resolvConf: string;
   readonly hostname: string;
@@ -77,6 +80,8 @@ export interface ContainerPlanInput {
   /** Every device node below the host's /dev; used when the container is privileged. */
   readonly hostDevices: readonly DeviceNode[];
   readonly forceLegacyOverlay: boolean;
+  /** Layers of the images that are mounted as volumes, by image id, as `lowers`. */
+  readonly volumeLowers: ReadonlyMap<ImageId, readonly string[]>;
 }
 
 export interface ExecPlanInput {

@@ -5,6 +5,7 @@ import type { ContainerConfig } from "../types/container.ts";
 import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS } from "../types/linux.ts";
 import type { Plan } from "../types/plan.ts";
 import type { NamespaceOptions, PodConfig } from "../types/pod.ts";
+import { checkSameUserNamespace, userMappingOf } from "./user-namespace.ts";
 
 /**
  * Every container has mounts and a cgroup namespace of its own, a privileged one too: mounting cgroup2 from
@@ -31,19 +32,7 @@ export function checkPodNamespaces(options: NamespaceOptions): void {
   if (options.pid === "TARGET") {
     throw new BerthError("INVALID_ARGUMENT", "pid namespace mode TARGET: only a container can have it");
   }
-  checkUserNamespace(options);
-}
-
-function checkUserNamespace(options: NamespaceOptions): void {
-  const userns = options.userns;
-  if (userns === undefined || userns.mode === "NODE") return;
-  if (userns.mode !== "POD") {
-    throw new BerthError("INVALID_ARGUMENT", `user namespace mode ${userns.mode}: must be POD or NODE`);
-  }
-  throw new BerthError(
-    "UNIMPLEMENTED",
-    "user namespace mode POD: berth has no user namespaces yet; use NODE",
-  );
+  userMappingOf(options);
 }
 
 /**
@@ -64,7 +53,7 @@ export function containerPlacement(
       );
     }
   }
-  checkUserNamespace(options);
+  checkSameUserNamespace(shared, options, container.metadata.name);
   switch (options.pid) {
     case "CONTAINER":
       return { cloneFlags: BASE_FLAGS | CLONE_NEWPID, pidNamespace: "own" };

@@ -21,7 +21,7 @@ import { guardedPaths } from "./masked-paths.ts";
 import { containerPlacement } from "./namespaces.ts";
 import { processArguments, processEnvironment, workingDirectory } from "./process.ts";
 import { sysctlSteps } from "./sysctls.ts";
-import { DEV, DEVPTS, type MountStep, MQUEUE, PROC, SAFE, sysMounts } from "./system-mounts.ts";
+import { DEV, devpts, type MountStep, MQUEUE, PROC, SAFE, sysMounts, TTY_GROUP } from "./system-mounts.ts";
 import { type Volume, volumesOf } from "./volumes.ts";
 
 /** Namespaces that exist already, by their paths; one that is missing here is described as new. */
@@ -99,7 +99,7 @@ function mountsOf(input: ContainerPlanInput): OciMount[] {
     options: ["bind", ...attributeOptions(SAFE)],
   };
   return [
-    ...[PROC, DEV, DEVPTS].map(systemMount),
+    ...[PROC, DEV, devpts(TTY_GROUP)].map(systemMount),
     shm,
     systemMount(MQUEUE),
     ...sysMounts(input.container.security.privileged).map(systemMount),

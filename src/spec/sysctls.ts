@@ -3,22 +3,30 @@
 import { BerthError } from "../lib/errors.ts";
 import type { PlanStep } from "../types/plan.ts";
 import type { PodConfig } from "../types/pod.ts";
+import { userMappingOf } from "./user-namespace.ts";
 
 const IPC_KEYS = /^(?:kernel\/(?:shm[a-z_]+|msg[a-z_]+|sem)|fs\/mqueue\/[a-z_]+)$/;
 const NET_KEYS = /^net(?:\/[A-Za-z0-9_.:@-]+)+$/;
 
 /** Without these a process that is not root cannot serve port 80 or ping, in a network of the pod's alone. */
-const NETWORK_DEFAULTS: Readonly<Record<string, string>> = {
-  "net/ipv4/ip_unprivileged_port_start": "0",
-  "net/ipv4/ping_group_range": "0 2147483647",
-};
+function networkDefaults(groups: number): Readonly<Record<string, string>> {
+  return {
+    "net/ipv4/ip_unprivileged_port_start": "0",
+    "net/ipv4/ping_group_range": `0 ${Math.min(groups, MAX_GROUPS) - 1}`,
+  };
+}
+
+/** GID_T_MAX: more the kernel does not take there. */
+const MAX_GROUPS = 0x8000_0000;
 
 /** Sysctl steps, the network's defaults first. INVALID_ARGUMENT for a key that is not the pod's. */
 export function sysctlSteps(config: PodConfig): PlanStep[] {
   const values = new Map<string, string>();
   const { network, ipc } = config.security.namespaces;
   if (network !== "NODE") {
-    for (const [key, value] of Object.entries(NETWORK_DEFAULTS)) values.set(key, value);
+    const mapping = userMappingOf(config.security.namespaces);
+    const defaults = networkDefaults(mapping?.gids.length ?? MAX_GROUPS);
+    for (const [key, value] of Object.entries(defaults)) values.set(key, value);
   }
   for (const [name, value] of Object.entries(config.sysctls)) {
     const key = sysctlPath(name);

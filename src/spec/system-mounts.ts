@@ -10,13 +10,14 @@ import {
 import type { PlanStep } from "../types/plan.ts";
 import { deviceSteps } from "./devices.ts";
 import type { ContainerPlanInput } from "./inputs.ts";
+import { hostId, userMappingOf } from "./user-namespace.ts";
 
 export const SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 export type MountStep = Extract<PlanStep, { op: "mount" }>;
 
 /** "tty" in every distribution since the first ones; devpts gives new terminals to it. */
-const TTY_GROUP = 5;
+export const TTY_GROUP = 5;
 
 export const PROC: MountStep = filesystem("proc", "/proc", SAFE, []);
 /** Devices live here, so no nodev; programs that map /dev/zero executable exist, so no noexec. */
@@ -24,12 +25,12 @@ export const DEV: MountStep = filesystem("tmpfs", "/dev", MOUNT_ATTR_NOSUID | MO
   "mode=755",
   "size=65536k",
 ]);
-export const DEVPTS: MountStep = filesystem("devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, [
-  "newinstance",
-  "ptmxmode=0666",
-  "mode=0620",
-  `gid=${TTY_GROUP}`,
-]);
+/** `gid` is the host's id of the tty group; null: the pod's user namespace has no such group. */
+export function devpts(gid: number | null): MountStep {
+  const options = ["newinstance", "ptmxmode=0666", "mode=0620"];
+  if (gid !== null) options.push(`gid=${gid}`);
+  return filesystem("devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, options);
+}
 export const MQUEUE: MountStep = filesystem("mqueue", "/dev/mqueue", SAFE, []);
 
 /** /sys and the container's own cgroups below it: read-only unless privileged. */
@@ -43,11 +44,12 @@ export function sysMounts(privileged: boolean): MountStep[] {
 
 /** In order; `shmSlot` holds the /dev/shm of the pod or, with the host's IPC namespace, of the host. */
 export function systemSteps(input: ContainerPlanInput, shmSlot: number): PlanStep[] {
+  const mapping = userMappingOf(input.pod.security.namespaces);
   return [
     PROC,
     DEV,
     ...deviceSteps(input),
-    DEVPTS,
+    devpts(mapping === null ? TTY_GROUP : hostId(mapping.gids, TTY_GROUP)),
     {
       op: "attach-tree",
       slot: shmSlot,

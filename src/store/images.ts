@@ -169,7 +169,8 @@ export function containersOfImage(store: Store, id: ImageId): ContainerId[] {
 
 /** Images that containers mount as volumes, as the mounts name them. */
 export function imageVolumes(store: Store): { containerId: ContainerId; reference: string }[] {
-  const sql = `SELECT c.id AS containerId, m.value ->> '$.image.image' AS reference
+  const sql = `SELECT c.id AS containerId,
+      coalesce(nullif(m.value ->> '$.image.imageRef', ''), m.value ->> '$.image.image') AS reference
     FROM containers c, json_each(c.config, '$.mounts') m
     WHERE m.value ->> '$.image.image' IS NOT NULL`;
   return statement<{ containerId: string; reference: string }>(store, sql).all();

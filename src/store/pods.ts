@@ -104,6 +104,18 @@ export function visiblePods(store: Store): Pod[] {
     .map((row) => toPod(row as PodRow));
 }
 
+/** Ranges of the host's ids that pods have in their user namespaces, in no order. */
+export function takenUserRanges(store: Store): { hostId: number; length: number }[] {
+  const userns = "$.security.namespaces.userns";
+  const ranges = (list: string) =>
+    `SELECT m.value ->> 'hostId' AS hostId, m.value ->> 'length' AS length
+       FROM pods, json_each(pods.config, '${userns}.${list}') m`;
+  return statement<{ hostId: number; length: number }>(
+    store,
+    `${ranges("uids")} UNION ${ranges("gids")}`,
+  ).all();
+}
+
 /**
  * Pods with unfinished business: not ready, being removed, or stopped while something of them is still held.
  */

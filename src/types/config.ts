@@ -118,6 +118,12 @@ export interface StreamingConfig {
   readonly tlsKey: string;
 }
 
+/** Ids of the host that pods get which ask for a user namespace and leave the mapping to the daemon. */
+export interface UserNamespaceConfig {
+  readonly firstId: number;
+  readonly idCount: number;
+}
+
 export interface BerthConfig {
   readonly root: string;
   readonly state: string;
@@ -132,6 +138,7 @@ export interface BerthConfig {
   readonly images: ImagesConfig;
   readonly network: NetworkConfig;
   readonly streaming: StreamingConfig;
+  readonly userNamespaces: UserNamespaceConfig;
   /** Directory of Localhost seccomp profiles. */
   readonly seccompProfileDir: string;
   /** Use mount(2) for root file systems although the kernel knows fsopen. */

@@ -8,6 +8,7 @@ import type {
   ProcessRef,
   SecurityProfile,
   SelinuxOptions,
+  UserMapping,
 } from "./pod.ts";
 
 export type MountPropagation = "PRIVATE" | "HOST_TO_CONTAINER" | "BIDIRECTIONAL";
@@ -151,6 +152,8 @@ export interface ExecTemplate {
   readonly security: ContainerSecurity;
   /** The container's; absent means 0. */
   readonly oomScoreAdj?: number | undefined;
+  /** Of the pod's user namespace; absent: it has the host's. */
+  readonly userMapping?: UserMapping | undefined;
 }
 
 export type ContainerState = "CREATED" | "RUNNING" | "EXITED" | "UNKNOWN";

@@ -8,20 +8,61 @@ export type PlanStep =
   // -- pod plans, executed by the monitor before it answers ------------------------------------
   /** Joins the network namespace pinned at `path`. */
   | { op: "join-netns"; path: string }
+  /**
+   * The pod's user namespace, which owns those that are made after it: the owner of the network namespace at
+   * `netnsPath`, or, where that is "", a new one with these maps.
+   */
+  | { op: "user-namespace"; netnsPath: string; uidMap: string; gidMap: string }
   /** unshare(2) of the monitor; CLONE_NEW* flags (ipc, uts). */
   | { op: "unshare"; flags: number }
   | { op: "set-hostname"; hostname: string }
   /** Writes /proc/sys/<key with dots as slashes>. */
   | { op: "sysctl"; key: string; value: string }
   /** Makes the pod's /dev/shm, held by the monitor in a mount namespace of its own. */
-  | { op: "create-shm"; sizeBytes: number }
-  /** Forks the reaping PID 1 of a new PID namespace that containers of the pod share. */
-  | { op: "pod-init" }
+  | { op: "create-shm"; sizeBytes: number; uid: number; gid: number }
+  /** Forks the reaping PID 1 of a new PID namespace that containers of the pod share; its user and group. */
+  | { op: "pod-init"; nobody: number }
   // -- container plans -------------------------------------------------------------------------
   /** mount(NULL, "/", NULL, flags): MS_REC | MS_SLAVE, usually. */
   | { op: "mount-propagation"; flags: number }
-  /** open_tree(OPEN_TREE_CLONE) of a host path into a slot, for a later attach-tree. */
-  | { op: "open-tree"; slot: number; source: string; recursive: boolean }
+  /**
+   * In plans of pods with a user namespace: what comes before is done with the host's privileges and
+   * inherited by the container's process, what follows, up to take-mounts, by a mounter with them; the
+   * process itself is born in the user namespace and does the rest (addon/init/init.h).
+   */
+  | { op: "enter-user-namespace" }
+  /** The container's process enters the mount namespace that the mounter has made. */
+  | { op: "take-mounts" }
+  /**
+   * open_tree(OPEN_TREE_CLONE) of a host path into a slot, for a later attach-tree. `idMap`: the ids of its
+   * uppermost mount as the pod's user namespace has them, or by maps of its own.
+   */
+  | {
+      op: "open-tree";
+      slot: number;
+      source: string;
+      recursive: boolean;
+      idMap: "none" | "pod" | { readonly uidMap: string; readonly gidMap: string };
+      /** MS_SHARED, MS_SLAVE: what the mount of the host must be (EOPNOTSUPP otherwise); 0: anything. */
+      requiredPropagation: number;
+    }
+  /** From here on the ids of everything below `base` are mapped with the pod's user namespace. */
+  | { op: "map-snapshots"; base: string }
+  /** What is made from here on belongs to these ids of the host. */
+  | { op: "file-ids"; uid: number; gid: number }
+  /**
+   * A read-only overlay of `lowers` (top first, relative to `base`), or `subPath` of it, into a slot. Links
+   * of the image do not lead out of it. `attachAt` is where it stands for the moment.
+   */
+  | {
+      op: "image-tree";
+      slot: number;
+      base: string;
+      lowers: readonly string[];
+      attachAt: string;
+      subPath: string;
+      forceLegacy: boolean;
+    }
   /** The same of the pod's /dev/shm. */
   | { op: "open-shm"; slot: number }
   /**
@@ -66,13 +107,27 @@ export type PlanStep =
       /** Creates a missing target: a directory or an empty file, as the source is. */
       createTarget: boolean;
     }
-  | { op: "make-node"; target: string; mode: number; major: number; minor: number; uid: number; gid: number }
+  /** The mount at `target` gets and passes on mounts as the tree in the slot does (MOVE_MOUNT_SET_GROUP). */
+  | { op: "share-group"; slot: number; target: string }
+  | {
+      op: "make-node";
+      target: string;
+      mode: number;
+      major: number;
+      minor: number;
+      uid: number;
+      gid: number;
+      /** Change the owner also when it is 0:0, which is not who makes it (file-ids). */
+      setOwner: boolean;
+    }
   | { op: "symlink"; content: string; target: string }
   /** mkdir -p; only the last component gets mode and owner, and only when it was made. */
   | { op: "make-dir"; target: string; mode: number; uid: number; gid: number }
   /** Hides a path: a directory under an empty read-only tmpfs, a file under /dev/null. Missing is fine. */
   | { op: "mask"; target: string }
   | { op: "readonly-path"; target: string }
+  /** The container's cgroup, mounted already, belongs to these ids of the host (cgroups(7), delegation). */
+  | { op: "delegate-cgroup"; uid: number; gid: number }
   /** The root mount itself becomes read-only. */
   | { op: "root-readonly" }
   /**
@@ -84,6 +139,10 @@ export type PlanStep =
   // -- container and exec plans ----------------------------------------------------------------
   /** setns into the namespaces of the target container (CLONE_NEW* flags). */
   | { op: "join"; flags: number }
+  /** Root of the user namespace that was just joined. */
+  | { op: "become-root" }
+  /** The pipes of stdio belong to these ids of the host, so that the process can open /dev/stdout. */
+  | { op: "own-stdio"; uid: number; gid: number }
   /** With `clamp` it goes on at the nearest value when the kernel forbids the wanted one. */
   | { op: "oom-score"; value: number; clamp: boolean }
   | { op: "rlimit"; resource: number; soft: number; hard: number; clamp: boolean }

@@ -25,6 +25,12 @@ export interface UserNamespaceOptions {
   readonly gids: readonly IdMapping[];
 }
 
+/** The one range of users and the one of groups that a pod with a user namespace has. */
+export interface UserMapping {
+  readonly uids: IdMapping;
+  readonly gids: IdMapping;
+}
+
 export interface SecurityProfile {
   readonly type: "RuntimeDefault" | "Unconfined" | "Localhost";
   readonly localhostRef: string;

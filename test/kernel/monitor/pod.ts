@@ -24,6 +24,7 @@ import { buildPodPlan } from "../../../src/spec/build-pod-plan.ts";
 import { encodePlan } from "../../../src/spec/encode-plan.ts";
 import { makeExecTemplate } from "../../../src/spec/exec-template.ts";
 import type { ContainerPlanInput, ExecPlanInput } from "../../../src/spec/inputs.ts";
+import { idMapText, userMappingOf } from "../../../src/spec/user-namespace.ts";
 import type { ContainerConfig, ContainerSecurity, ExitFacts } from "../../../src/types/container.ts";
 import type { PodConfig, PodSecurity, ProcessRef } from "../../../src/types/pod.ts";
 import { containerConfig, IMAGE, NAMESPACES, planInput, podConfig } from "../../unit/spec/fixture.ts";
@@ -118,7 +119,13 @@ export class TestPod {
     const { directory } = this;
     this.paths = makePaths(join(directory, "r"), join(directory, "v"), "", join(directory, "n"));
     this.config = podConfig(options.security, options.config);
-    for (const path of [this.paths.rootAttach, this.paths.podState(this.id), this.logs, this.shared]) {
+    for (const path of [
+      this.paths.rootAttach,
+      this.paths.podState(this.id),
+      this.logs,
+      this.shared,
+      this.empty,
+    ]) {
       mkdirSync(path, { recursive: true });
     }
     for (const path of [join(this.paths.state, "m"), this.paths.netnsDir]) mkdirSync(path);
@@ -138,6 +145,9 @@ export class TestPod {
   get shared(): string {
     return join(this.directory, "host");
   }
+  get empty(): string {
+    return join(this.paths.snapshots, this.paths.emptyLayerRelative);
+  }
   get hasNetns(): boolean {
     return this.config.security.namespaces.network !== "NODE";
   }
@@ -152,7 +162,10 @@ export class TestPod {
   async begin(): Promise<void> {
     const { kernel, paths, id } = this;
     await kernel.createCgroup(monitorCgroup(this.cgroup));
-    if (this.hasNetns) await kernel.createNetns(paths.netns(id));
+    const mapping = userMappingOf(this.config.security.namespaces);
+    const maps =
+      mapping === null ? undefined : { uids: idMapText([mapping.uids]), gids: idMapText([mapping.gids]) };
+    if (this.hasNetns) await kernel.createNetns(paths.netns(id), maps);
     this.process = await kernel.spawnMonitor({
       title: id,
       cgroupPath: monitorCgroup(this.cgroup),
@@ -195,6 +208,7 @@ export class TestPod {
       paths: {
         snapshots: this.paths.snapshots,
         rootAttach: this.paths.rootAttach,
+        emptyLayer: this.paths.emptyLayerRelative,
         resolvConf: "",
         hostname: "",
         hosts: "",

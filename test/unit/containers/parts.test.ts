@@ -25,7 +25,10 @@ describe("prepareContainer", () => {
     const plan: Plan = {
       cloneFlags: 0,
       pidNamespace: "own",
-      steps: [{ op: "ready" }, { op: "open-tree", slot: 0, source, recursive: true }],
+      steps: [
+        { op: "ready" },
+        { op: "open-tree", slot: 0, source, recursive: true, idMap: "none", requiredPropagation: 0 },
+      ],
     };
     const mount = {
       containerPath: "/data",

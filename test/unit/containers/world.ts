@@ -119,6 +119,7 @@ export function makeWorld(): World {
       events.push(event);
       world.onEvent(event);
     },
+    userNamespacesMissing: "",
     readImageFile: async () => null,
   });
   const steps: string[] = [];

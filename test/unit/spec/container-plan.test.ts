@@ -98,6 +98,8 @@ describe("namespaces", () => {
       slot: 0,
       source: "/dev/shm",
       recursive: false,
+      idMap: "none",
+      requiredPropagation: 0,
     });
   });
 });
@@ -172,9 +174,9 @@ describe("volumes", () => {
     ],
     ["unknown option", [volume("/x", { mountOptions: ["suid"] })], "INVALID_ARGUMENT"],
     [
-      "id mapping",
+      "id mapping of users alone",
       [volume("/x", { uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] })],
-      "UNIMPLEMENTED",
+      "INVALID_ARGUMENT",
     ],
     ["too many", Array.from({ length: 300 }, (_, n) => volume(`/v${n}`)), "INVALID_ARGUMENT"],
   ])("%s is refused", (_, mounts, code) => {

@@ -5,7 +5,13 @@ import type { ContainerPlanInput, ResolvedUser } from "../../../src/spec/inputs.
 import type { ContainerConfig, ContainerMount, ContainerSecurity } from "../../../src/types/container.ts";
 import type { ImageRuntimeConfig } from "../../../src/types/image.ts";
 import type { PlanOp, PlanStep } from "../../../src/types/plan.ts";
-import type { LinuxResources, NamespaceOptions, PodConfig, PodSecurity } from "../../../src/types/pod.ts";
+import type {
+  LinuxResources,
+  NamespaceOptions,
+  PodConfig,
+  PodSecurity,
+  UserNamespaceOptions,
+} from "../../../src/types/pod.ts";
 
 export const HOST: HostFacts = {
   kernelRelease: "6.1.0-18-amd64",
@@ -20,6 +26,15 @@ export const HOST: HostFacts = {
 };
 
 export const NAMESPACES: NamespaceOptions = { network: "POD", pid: "CONTAINER", ipc: "POD", targetId: "" };
+
+export const MAPPING: UserNamespaceOptions = {
+  mode: "POD",
+  uids: [{ containerId: 0, hostId: 100_000, length: 65_536 }],
+  gids: [{ containerId: 0, hostId: 200_000, length: 65_536 }],
+};
+
+/** Those of a pod with a user namespace. */
+export const MAPPED: NamespaceOptions = { ...NAMESPACES, userns: MAPPING };
 
 export const ROOT: ResolvedUser = { uid: 0, gid: 0, groups: [0], home: "/root" };
 
@@ -136,6 +151,7 @@ export function planInput(more: Partial<ContainerPlanInput> = {}): ContainerPlan
     paths: {
       snapshots: "/var/lib/berth/s",
       rootAttach: "/run/berth/rootfs",
+      emptyLayer: "empty",
       resolvConf: "/run/berth/pods/p/resolv.conf",
       hostname: "/run/berth/pods/p/hostname",
       hosts: "/run/berth/pods/p/hosts",
@@ -146,6 +162,7 @@ export function planInput(more: Partial<ContainerPlanInput> = {}): ContainerPlan
     devices: [],
     hostDevices: [],
     forceLegacyOverlay: false,
+    volumeLowers: new Map(),
     ...more,
   };
 }

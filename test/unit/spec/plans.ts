@@ -5,7 +5,16 @@ import { buildExecPlan } from "../../../src/spec/build-exec-plan.ts";
 import { buildPodPlan } from "../../../src/spec/build-pod-plan.ts";
 import { makeExecTemplate } from "../../../src/spec/exec-template.ts";
 import type { Plan, PlanStep } from "../../../src/types/plan.ts";
-import { containerConfig, HOST, NAMESPACES, planInput, podConfig, volume } from "./fixture.ts";
+import {
+  containerConfig,
+  HOST,
+  MAPPED,
+  MAPPING,
+  NAMESPACES,
+  planInput,
+  podConfig,
+  volume,
+} from "./fixture.ts";
 
 /** RET ALLOW: the smallest filter there is. */
 const ALLOW_ALL = new Uint8Array([0x06, 0, 0, 0, 0, 0, 0xff, 0x7f]);
@@ -15,10 +24,17 @@ export const EVERY_STEP: readonly PlanStep[] = [
   { op: "unshare", flags: 0x0c00_0000 },
   { op: "set-hostname", hostname: "web" },
   { op: "sysctl", key: "net/ipv4/ip_forward", value: "1" },
-  { op: "create-shm", sizeBytes: 67_108_864 },
-  { op: "pod-init" },
+  { op: "create-shm", sizeBytes: 67_108_864, uid: 100_000, gid: 200_000 },
+  { op: "pod-init", nobody: 65_534 },
   { op: "mount-propagation", flags: 0x8_4000 },
-  { op: "open-tree", slot: 1, source: "/host/data", recursive: true },
+  {
+    op: "open-tree",
+    slot: 1,
+    source: "/host/data",
+    recursive: true,
+    idMap: { uidMap: "0 100000 65536", gidMap: "0 200000 65536" },
+    requiredPropagation: 0x8_0000,
+  },
   { op: "open-shm", slot: 0 },
   {
     op: "overlay-root",
@@ -50,7 +66,16 @@ export const EVERY_STEP: readonly PlanStep[] = [
     recursiveAttributes: true,
     createTarget: true,
   },
-  { op: "make-node", target: "/dev/null", mode: 0o20666, major: 1, minor: 3, uid: 0, gid: 0 },
+  {
+    op: "make-node",
+    target: "/dev/null",
+    mode: 0o20666,
+    major: 1,
+    minor: 3,
+    uid: 0,
+    gid: 0,
+    setOwner: true,
+  },
   { op: "symlink", content: "/proc/self/fd", target: "/dev/fd" },
   { op: "make-dir", target: "/srv", mode: 0o755, uid: 1000, gid: 1001 },
   { op: "mask", target: "/proc/kcore" },
@@ -77,6 +102,24 @@ export const EVERY_STEP: readonly PlanStep[] = [
   { op: "pause" },
   { op: "join-path", path: "/proc/1/ns/net", flags: 0x4000_0000 },
   { op: "host-root" },
+  { op: "user-namespace", netnsPath: "", uidMap: "0 100000 65536", gidMap: "0 200000 65536" },
+  { op: "enter-user-namespace" },
+  { op: "take-mounts" },
+  { op: "become-root" },
+  { op: "own-stdio", uid: 101_000, gid: 201_000 },
+  { op: "map-snapshots", base: "/var/lib/berth/s" },
+  { op: "file-ids", uid: 100_000, gid: 200_000 },
+  {
+    op: "image-tree",
+    slot: 2,
+    base: "/var/lib/berth/s",
+    lowers: ["l/3", "empty"],
+    attachAt: "/run/berth/rootfs",
+    subPath: "etc",
+    forceLegacy: true,
+  },
+  { op: "delegate-cgroup", uid: 100_000, gid: 200_000 },
+  { op: "share-group", slot: 3, target: "/shared" },
 ];
 
 const pod = podConfig(
@@ -98,6 +141,14 @@ export const VECTORS: Readonly<Record<string, Plan>> = {
   "every-step": { cloneFlags: 0, pidNamespace: "own", steps: EVERY_STEP },
   pod: buildPodPlan({ config: pod, netnsPath: "/run/netns/berth-1" }),
   container: buildContainerPlan(container),
+  "container-mapped": buildContainerPlan({
+    ...container,
+    pod: podConfig({ namespaces: MAPPED }),
+    container: containerConfig({
+      tty: true,
+      mounts: [volume("/data", { uidMappings: MAPPING.uids, gidMappings: MAPPING.gids })],
+    }),
+  }),
   exec: buildExecPlan({
     template: makeExecTemplate(container),
     argv: ["ls", "-l"],

@@ -3,7 +3,7 @@ import { buildPodPlan } from "../../../src/spec/build-pod-plan.ts";
 import { sysctlPath } from "../../../src/spec/sysctls.ts";
 import { CLONE_NEWIPC, CLONE_NEWUTS } from "../../../src/types/linux.ts";
 import type { NamespaceOptions } from "../../../src/types/pod.ts";
-import { NAMESPACES, opsOf, podConfig, stepsOf } from "./fixture.ts";
+import { MAPPING, NAMESPACES, opsOf, podConfig, stepsOf } from "./fixture.ts";
 
 function plan(
   namespaces: Partial<NamespaceOptions> = {},
@@ -23,8 +23,8 @@ describe("namespaces", () => {
       { op: "sysctl", key: "net/ipv4/ip_unprivileged_port_start", value: "0" },
       { op: "sysctl", key: "net/ipv4/ping_group_range", value: "0 2147483647" },
       { op: "sysctl", key: "kernel/shm_rmid_forced", value: "1" },
-      { op: "create-shm", sizeBytes: 64 * 1024 * 1024 },
-      { op: "pod-init" },
+      { op: "create-shm", sizeBytes: 64 * 1024 * 1024, uid: 0, gid: 0 },
+      { op: "pod-init", nobody: 65_534 },
     ]);
   });
 
@@ -35,7 +35,7 @@ describe("namespaces", () => {
   test("host network keeps the host's name", () => {
     expect(plan({ network: "NODE" })).toEqual([
       { op: "unshare", flags: CLONE_NEWIPC },
-      { op: "create-shm", sizeBytes: 64 * 1024 * 1024 },
+      { op: "create-shm", sizeBytes: 64 * 1024 * 1024, uid: 0, gid: 0 },
     ]);
   });
 
@@ -52,11 +52,25 @@ describe("namespaces", () => {
     expect(() => plan(namespaces)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   });
 
-  test("user namespaces are not there yet", () => {
-    expect(() => plan({ userns: { mode: "POD", uids: [], gids: [] } })).toThrow(
-      expect.objectContaining({ code: "UNIMPLEMENTED" }),
-    );
-    expect(plan({ userns: { mode: "NODE", uids: [], gids: [] } })).not.toEqual([]);
+  test("a user namespace comes before what it owns", () => {
+    const maps = { uidMap: "0 100000 65536", gidMap: "0 200000 65536" };
+    expect(plan({ pid: "POD", userns: MAPPING })).toEqual([
+      { op: "join-netns", path: "/run/netns/berth-1" },
+      { op: "user-namespace", netnsPath: "/run/netns/berth-1", ...maps },
+      { op: "unshare", flags: CLONE_NEWUTS | CLONE_NEWIPC },
+      { op: "set-hostname", hostname: "web" },
+      { op: "sysctl", key: "net/ipv4/ip_unprivileged_port_start", value: "0" },
+      { op: "sysctl", key: "net/ipv4/ping_group_range", value: "0 65535" },
+      { op: "create-shm", sizeBytes: 64 * 1024 * 1024, uid: 100_000, gid: 200_000 },
+      { op: "pod-init", nobody: 65_534 },
+    ]);
+    // No network namespace has it: the monitor makes it.
+    expect(plan({ network: "NODE", userns: MAPPING })[0]).toEqual({
+      op: "user-namespace",
+      netnsPath: "",
+      ...maps,
+    });
+    expect(plan({ userns: { mode: "NODE", uids: [], gids: [] } })).toEqual(plan({}));
   });
 
   test.each(["a b", "a\n", "x".repeat(65), "ü"])("hostname %j is refused", (hostname) => {

@@ -1,0 +1,193 @@
+// Steps that make a container's root file system and images that are volumes: overlays of layers.
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../kernel/fd.h"
+#include "../kernel/overlay_context.h"
+#include "../kernel/rooted.h"
+#include "../kernel/userns.h"
+#include "init.h"
+#include "mounts.h"
+
+namespace berth {
+
+namespace {
+
+struct Overlay {
+  const char* lowers;
+  uint64_t lower_count;
+  const char* upper;  // nullptr: a read-only overlay of the layers
+  const char* work;
+  const char* attach_at;
+  bool is_volatile;
+  bool allow_devices;  // else device nodes of an image cannot be opened
+};
+
+unsigned Attributes(const Overlay& overlay) {
+  unsigned readonly = overlay.upper == nullptr ? MOUNT_ATTR_RDONLY : 0;
+  return readonly | (overlay.allow_devices ? 0 : MOUNT_ATTR_NODEV);
+}
+
+/// fsopen with one lowerdir+ per layer. `too_old`: the kernel is older than 6.7 and does not know lowerdir+;
+/// then nothing is mounted, and the result means nothing.
+Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
+  Fd context;
+  Result opened = OpenOverlayContext(&context, too_old);
+  if (!opened.ok() || *too_old) return opened;
+  const char* lower = overlay.lowers;
+  for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
+    if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower, 0) != 0) {
+      *too_old = errno == EINVAL && i == 0;
+      return Result::last("lowerdir+", lower);
+    }
+  }
+  if (overlay.upper == nullptr) return Finish(context.get(), Attributes(overlay), overlay.lowers, mount);
+  if (fsconfig(context.get(), FSCONFIG_SET_STRING, "upperdir", overlay.upper, 0) != 0) {
+    return Result::last("upperdir", overlay.upper);
+  }
+  if (fsconfig(context.get(), FSCONFIG_SET_STRING, "workdir", overlay.work, 0) != 0) {
+    return Result::last("workdir", overlay.work);
+  }
+  if (overlay.is_volatile && fsconfig(context.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) != 0) {
+    return Result::last("volatile", overlay.upper);
+  }
+  return Finish(context.get(), Attributes(overlay), overlay.upper, mount);
+}
+
+/// mount(2), whose options must fit a page: hence relative paths with short names.
+Result OverlayLegacy(const Overlay& overlay) {
+  char data[4096];
+  size_t used = static_cast<size_t>(
+      overlay.upper == nullptr
+          ? snprintf(data, sizeof data, "lowerdir=")
+          : snprintf(data, sizeof data, "%supperdir=%s,workdir=%s,lowerdir=",
+                     overlay.is_volatile ? "volatile," : "", overlay.upper, overlay.work));
+  const char* lower = overlay.lowers;
+  for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
+    size_t length = strlen(lower);
+    if (used + length + 2 > sizeof data)
+      return Result::failure("mount overlay: too many layers", E2BIG, lower);
+    if (i > 0) data[used++] = ':';
+    memcpy(data + used, lower, length + 1);
+    used += length;
+  }
+  // MS_RDONLY and MS_NODEV have the values of the attributes.
+  if (mount("overlay", overlay.attach_at, "overlay", Attributes(overlay), data) != 0)
+    return Result::last("mount", overlay.attach_at);
+  return Result::success();
+}
+
+/// Mounts it at `attach_at`; the working directory is what its paths are relative to.
+Result AttachOverlay(const Overlay& overlay, bool legacy) {
+  if (!legacy) {
+    Fd mount;
+    Result result = OverlayDetached(overlay, &mount, &legacy);
+    if (!legacy) {
+      if (!result.ok()) return result;
+      bool moved = move_mount(mount.get(), "", AT_FDCWD, overlay.attach_at, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+      return moved ? result : Result::last("move_mount", overlay.attach_at);
+    }
+  }
+  return OverlayLegacy(overlay);
+}
+
+}  // namespace
+
+Result OverlayRoot(InitContext& context, const PlanStep& step) {
+  const Plan& plan = *context.plan;
+  const char* upper = plan.text(step, 2);
+  Overlay overlay{.lowers = plan.text(step, 1),
+                  .lower_count = step.a,
+                  .upper = upper,
+                  .work = upper + strlen(upper) + 1,
+                  .attach_at = plan.text(step, 3),
+                  .is_volatile = (step.options & 1) != 0,
+                  .allow_devices = (step.options & 4) != 0};
+  const char* base = plan.text(step, 0);
+  if (chdir(base) != 0) return Result::last("chdir", base);
+  Result result = AttachOverlay(overlay, (step.options & 2) != 0);
+  if (!result.ok()) return result;
+  context.root = open(overlay.attach_at, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (context.root < 0) return Result::last("open", overlay.attach_at);
+  context.root_is_ours = true;
+  return Result::success();
+}
+
+Result ImageTree(InitContext& context, const PlanStep& step) {
+  const Plan& plan = *context.plan;
+  const char* base = plan.text(step, 0);
+  const char* sub_path = plan.text(step, 3);
+  Overlay overlay{.lowers = plan.text(step, 1),
+                  .lower_count = step.a,
+                  .upper = nullptr,
+                  .work = nullptr,
+                  .attach_at = plan.text(step, 2),
+                  .is_volatile = false,
+                  .allow_devices = false};
+  if (chdir(base) != 0) return Result::last("chdir", base);
+  // Attached for the moment: before Linux 6.15 no part of a detached mount can be cloned.
+  Result result = AttachOverlay(overlay, (step.options & 1) != 0);
+  if (!result.ok()) return result;
+  Fd root(open(overlay.attach_at, O_PATH | O_DIRECTORY | O_CLOEXEC)), at, tree;
+  if (!root.valid()) return Result::last("open", overlay.attach_at);
+  result = OpenInRoot(root.get(), *sub_path == '\0' ? "/" : sub_path, O_PATH, 0, &at);
+  if (result.ok()) result = CloneTree(at.get(), false, overlay.attach_at, &tree);
+  if (!result.ok()) return result;
+  if (umount2(overlay.attach_at, MNT_DETACH) != 0) return Result::last("umount2", overlay.attach_at);
+  context.slots[step.slot] = tree.release();
+  return Result::success();
+}
+
+Result MapSnapshots(InitContext& context, const PlanStep& step) {
+  const char* base = context.plan->text(step, 0);
+  Fd tree(open_tree(AT_FDCWD, base, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return Result::last("open_tree", base);
+  Result result = MapTreeIds(tree.get(), context.userns);
+  if (!result.ok()) return result;
+  // Over itself, in this mount namespace only: every layer below is seen through this one mapping, and before
+  // Linux 6.15 an overlay takes no layers from a mount that is attached nowhere.
+  if (move_mount(tree.get(), "", AT_FDCWD, base, MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return Result::last("move_mount", base);
+  }
+  return Result::success();
+}
+
+Result FileIds(InitContext&, const PlanStep& step) {
+  setfsgid(static_cast<gid_t>(step.b));
+  setfsuid(static_cast<uid_t>(step.a));
+  // That took the capabilities about files from the effective set; the permitted ones are still all there.
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &header, data) != 0) return Result::last("capget");
+  for (__user_cap_data_struct& half : data) half.effective = half.permitted;
+  return syscall(SYS_capset, &header, data) == 0 ? Result::success() : Result::last("capset");
+}
+
+Result RootReadonly(InitContext& context, const PlanStep&) {
+  mount_attr attributes;
+  memset(&attributes, 0, sizeof attributes);
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  if (mount_setattr(context.root, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    return Result::last("mount_setattr", "/");
+  }
+  return Result::success();
+}
+
+Result PivotRoot(InitContext& context, const PlanStep&) {
+  if (fchdir(context.root) != 0) return Result::last("fchdir", "/");
+  // With both arguments the same directory the old root is stacked on the new one, and detached from there.
+  if (syscall(SYS_pivot_root, ".", ".") != 0) return Result::last("pivot_root", ".");
+  if (umount2(".", MNT_DETACH) != 0) return Result::last("umount2", "old root");
+  if (chdir("/") != 0) return Result::last("chdir", "/");
+  return Result::success();
+}
+
+}  // namespace berth
