@@ -35,6 +35,8 @@ export interface Paths {
   imageRecord(id: ImageId): string;
   /** What was set aside because it could not be read. */
   readonly lost: string;
+  /** Blobs that have come in part. */
+  readonly partials: string;
   /** An unpacked layer, absolute. */
   layer(number: number): string;
   /** Its tar record, beside it. */
@@ -72,6 +74,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     imageRecords: join(root, "images"),
     imageRecord: (id) => join(root, "images", `${id.replace("sha256:", "")}.json`),
     lost: join(root, "lost"),
+    partials: join(root, "partials"),
     layer: (number) => join(snapshots, "l", number.toString(36)),
     layerRecord: (number) => join(snapshots, "r", number.toString(36)),
     layerRelative: (number) => `l/${number.toString(36)}`,

@@ -29,6 +29,8 @@ export const RegistrySchema = Type.Object({
   max_downloads_per_registry: Type.Optional(count),
   stall_seconds: Type.Optional(count),
   min_bytes_per_second: Type.Optional(count),
+  partial_max_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  unfinished_max_age_seconds: Type.Optional(count),
   proxy: Type.Optional(
     Type.Object({
       http: Type.Optional(proxyUrl),
@@ -53,6 +55,8 @@ export function registryOf(file: RegistryFile | undefined, env: NodeJS.ProcessEn
     maxDownloadsPerRegistry: file?.max_downloads_per_registry ?? 8,
     stallSeconds: file?.stall_seconds ?? 30,
     minBytesPerSecond: file?.min_bytes_per_second ?? 1024,
+    partialMaxBytes: file?.partial_max_bytes ?? 10 * 1024 ** 3,
+    unfinishedMaxAgeMs: (file?.unfinished_max_age_seconds ?? 24 * 3600) * 1000,
   };
 }
 

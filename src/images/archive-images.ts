@@ -40,6 +40,7 @@ export function archiveSource(files: ArchiveFiles): ContentSource {
       return await files.read(find(files, descriptor), maxBytes, `manifest "${descriptor.digest}"`);
     },
     blob: (descriptor) => files.stream(find(files, descriptor)),
+    isRemote: false,
   };
 }
 

@@ -1,13 +1,16 @@
 // Where an image's content comes from: a registry or an archive. Whoever reads checks the digests.
 
+import type { BlobRequest } from "../registry/client.ts";
 import type { Digest } from "../types/ids.ts";
 import type { Descriptor } from "../types/oci-image.ts";
 
 export interface ContentSource {
   /** A manifest or index by digest, at most `maxBytes` long. */
   manifest(descriptor: Descriptor, maxBytes: number, signal: AbortSignal): Promise<Uint8Array>;
-  /** Exactly `descriptor.size` bytes. */
-  blob(descriptor: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** From `first` on to the end at exactly `descriptor.size` bytes. */
+  blob(descriptor: Descriptor, signal: AbortSignal, options?: BlobRequest): AsyncIterable<Uint8Array>;
+  /** Whether what has come of a blob is worth keeping for another try. */
+  readonly isRemote: boolean;
 }
 
 /** The manifest or index that an image's name stands for. */

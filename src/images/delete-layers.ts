@@ -41,19 +41,20 @@ export async function removeLayerTrees(
   }
 }
 
-/** A pull lets go of its layers: those that have come to nothing are deleted. */
-export async function releaseLayers(deps: ImageDeps, log: Logger, held: readonly string[]): Promise<void> {
+/**
+ * A pull lets go of its layers: those that no image names are deleted, unless they are kept for its next try
+ * (sweepUnfinished removes them when it does not come).
+ */
+export async function releaseLayers(
+  deps: ImageDeps,
+  log: Logger,
+  held: readonly string[],
+  keep: boolean,
+): Promise<void> {
   const free = held.filter((diffId) => deps.desk.release(diffId));
-  const recorded: Layer[] = [];
-  const unrecorded: Layer[] = [];
-  for (const diffId of new Set(free)) {
-    const row = findLayerRow(deps.store, diffId);
-    const left = deps.desk.uncommitted(diffId);
-    deps.desk.forgetUncommitted(diffId);
-    if (row !== undefined) recorded.push(row);
-    else if (left !== undefined) unrecorded.push(left);
-  }
-  const orphans = recorded.filter((layer) => !isLayerReferenced(deps.store, layer.number));
+  if (keep) return;
+  const rows = [...new Set(free)].flatMap((diffId) => findLayerRow(deps.store, diffId) ?? []);
+  const orphans = rows.filter((layer) => !isLayerReferenced(deps.store, layer.number));
   const dropped = orphans.length === 0 ? [] : durably(deps.store, () => dropUnneededRows(deps, orphans));
-  await removeLayerTrees(deps, log, [...dropped, ...unrecorded]);
+  await removeLayerTrees(deps, log, dropped);
 }

@@ -1,6 +1,7 @@
 // What the image verbs need. `makeImageDeps` adds what is theirs alone.
 
 import { dirname } from "node:path";
+import { defaultLimits, Partials } from "../blobs/partials.ts";
 import type { LayerKernel } from "../kernel/kernel.ts";
 import { KeyedMutex, SharedFlight } from "../lib/single-flight.ts";
 import type { Paths } from "../paths.ts";
@@ -27,12 +28,19 @@ export interface ImageDeps {
   /** Images whose records are being written, and "collect": one collection at a time. */
   readonly imageMutex: KeyedMutex;
   readonly snapshotRoom: SnapshotRoom;
+  readonly partials: Partials;
 }
 
-export type ImageParts = Omit<ImageDeps, "pulls" | "desk" | "progress" | "imageMutex" | "snapshotRoom">;
+type Own = "pulls" | "desk" | "progress" | "imageMutex" | "snapshotRoom" | "partials";
+export type ImageParts = Omit<ImageDeps, Own>;
 
 /** One per daemon: two of them over one database would not see each other's pulls. */
 export function makeImageDeps(parts: ImageParts): ImageDeps {
+  const { partialMaxBytes, unfinishedMaxAgeMs } = parts.config.registry;
+  const limits = {
+    maxBytes: partialMaxBytes ?? defaultLimits.maxBytes,
+    maxAgeMs: unfinishedMaxAgeMs ?? defaultLimits.maxAgeMs,
+  };
   return {
     ...parts,
     pulls: new SharedFlight(),
@@ -40,5 +48,6 @@ export function makeImageDeps(parts: ImageParts): ImageDeps {
     progress: new ProgressBoard(),
     imageMutex: new KeyedMutex(),
     snapshotRoom: new SnapshotRoom(parts.kernel, dirname(parts.paths.snapshot(0))),
+    partials: new Partials(parts.paths, limits),
   };
 }

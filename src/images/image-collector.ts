@@ -9,6 +9,7 @@ import type { BerthEvent } from "../types/events.ts";
 import { collectImages } from "./collect-images.ts";
 import type { ImageDeps } from "./deps.ts";
 import { measureLayers } from "./measure-layers.ts";
+import { sweepUnfinished } from "./sweep-unfinished.ts";
 
 /** Several events in a row make one collection. */
 const SETTLE_MS = 2_000;
@@ -50,6 +51,7 @@ export class ImageCollector {
 
   async collect(): Promise<void> {
     try {
+      await sweepUnfinished(this.#deps, this.#call);
       await collectImages(this.#deps, this.#call);
     } catch (error) {
       this.#call.log.error({ error: messageOf(error) }, "collection of images failed");

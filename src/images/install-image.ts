@@ -1,6 +1,7 @@
 // The way of an image into the store, whatever its source: manifest, config, layers, one commit.
 
 import { nowMicros } from "../lib/clock.ts";
+import { BerthError, codeOf, messageOf } from "../lib/errors.ts";
 import type { Steps } from "../lib/undo.ts";
 import { durably } from "../store/durable.ts";
 import { type ImageRef, putRefs } from "../store/image-refs.ts";
@@ -35,12 +36,19 @@ export async function installImage(
   const plan = await steps.run("fetch-config", () => readImage(source, found, limits, what, call.signal));
   const held = plan.layers.map(({ diffId }) => diffId);
   for (const diffId of held) deps.desk.hold(diffId);
+  let comesBack = false;
   try {
+    job.recorder.enter("layers");
     const layers = await steps.run("unpack-layers", () => obtainLayers(job, plan.layers));
+    job.recorder.enter("commit");
     await steps.run("commit", () => commit(job, plan, layers, refs));
     return await announce(job, steps, plan.id);
+  } catch (error) {
+    comesBack = job.source.isRemote && mayComeBack(error, call.signal);
+    if (!comesBack) await forgetPartials(job, plan, error);
+    throw error;
   } finally {
-    await releaseLayers(deps, call.log, held);
+    await releaseLayers(deps, call.log, held, comesBack);
   }
 }
 
@@ -65,12 +73,31 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
       refs,
     });
   });
-  for (const { diffId } of layers) deps.desk.forgetUncommitted(diffId);
+}
+
+/**
+ * Whether the same pull may succeed later: the network failed, or the caller did not wait. What is complete
+ * then stays for it. Anything else would fail again, or needs the room on the disk.
+ */
+function mayComeBack(error: unknown, signal: AbortSignal): boolean {
+  return signal.aborted || (error instanceof BerthError && error.code === "UNAVAILABLE");
+}
+
+/** On a full disk all of them go: they are but a cache. */
+async function forgetPartials(job: LayerJob, plan: ImagePlan, error: unknown): Promise<void> {
+  const { partials } = job.deps;
+  try {
+    if (codeOf(error) === "RESOURCE_EXHAUSTED") await partials.sweep(true);
+    for (const { descriptor } of plan.layers) await partials.forget(descriptor.digest);
+  } catch (failure) {
+    job.call.log.error({ image: job.what, error: messageOf(failure) }, "remove parts of blobs failed");
+  }
 }
 
 async function announce(job: LayerJob, steps: Steps, id: ImageId): Promise<ImageId> {
   await steps.run("record", () => recordImage(job.deps, job.call.log, id));
   job.deps.events({ type: "image-pulled", imageId: id, at: nowMicros() });
-  job.call.log.info({ image: job.what, id }, "image present");
+  // A pull tells more when it is over.
+  if (!job.source.isRemote) job.call.log.info({ image: job.what, id }, "image loaded");
   return id;
 }

@@ -1,5 +1,5 @@
 // Which layers running pulls rely on. A held layer is not deleted although no image row names it (yet,
-// or any more); the last holder to let go deletes it when that is still so.
+// or any more); the last holder to let go decides when that is still so.
 
 import { SharedFlight } from "../lib/single-flight.ts";
 import type { Digest } from "../types/ids.ts";
@@ -9,7 +9,6 @@ export class LayerDesk {
   /** Layers being fetched, by diff ID: two pulls that need one layer fetch it once. */
   readonly flights = new SharedFlight<Layer>();
   readonly #holders = new Map<Digest, number>();
-  readonly #uncommitted = new Map<Digest, Layer>();
 
   hold(diffId: Digest): void {
     this.#holders.set(diffId, (this.#holders.get(diffId) ?? 0) + 1);
@@ -25,18 +24,5 @@ export class LayerDesk {
 
   isHeld(diffId: Digest): boolean {
     return this.#holders.has(diffId);
-  }
-
-  /** A layer whose directory is complete and in place, but that has no row before a pull commits. */
-  addUncommitted(layer: Layer): void {
-    this.#uncommitted.set(layer.diffId, layer);
-  }
-
-  uncommitted(diffId: Digest): Layer | undefined {
-    return this.#uncommitted.get(diffId);
-  }
-
-  forgetUncommitted(diffId: Digest): void {
-    this.#uncommitted.delete(diffId);
   }
 }

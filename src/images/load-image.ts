@@ -9,6 +9,7 @@ import { spoolArchive } from "./archive-files.ts";
 import { archiveSource, imagesInArchive } from "./archive-images.ts";
 import type { ImageDeps } from "./deps.ts";
 import { installImage } from "./install-image.ts";
+import { PullRecorder } from "./pull-recorder.ts";
 
 export interface LoadedImage {
   readonly id: ImageId;
@@ -36,7 +37,8 @@ export async function loadImage(
       const loaded = new Map<ImageId, string[]>();
       for (const { root, refs } of await imagesInArchive(files, limits)) {
         const what = `image "${refs[0]?.ref ?? root.digest}" of the archive`;
-        const job = { deps, call, source: content, what, tell: () => {} };
+        const recorder = new PullRecorder(0, what, () => {});
+        const job = { deps, call, source: content, what, recorder };
         const id = await installImage(job, steps, root, refs);
         loaded.set(id, [...(loaded.get(id) ?? []), ...refs.map(({ ref }) => ref)]);
       }

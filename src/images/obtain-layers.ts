@@ -14,9 +14,7 @@ export async function obtainLayers(job: LayerJob, sources: readonly LayerSource[
   const signal = AbortSignal.any([job.call.signal, group.signal]);
   const layers: Layer[] = [];
   const waiting = sources.entries();
-  for (const { descriptor } of sources) {
-    job.tell({ layer: descriptor.digest, phase: "wait", bytes: 0, total: descriptor.size });
-  }
+  for (const { descriptor } of sources) job.recorder.layer(descriptor.digest, descriptor.size);
   const work = async () => {
     try {
       for (const [position, source] of waiting) {
@@ -37,6 +35,7 @@ export async function obtainLayers(job: LayerJob, sources: readonly LayerSource[
 async function obtainLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
   const { deps } = job;
   const { diffId, descriptor } = source;
+  const record = job.recorder.layer(descriptor.digest, descriptor.size);
   for (;;) {
     let ours = false;
     const work = (flightSignal: AbortSignal) => {
@@ -44,9 +43,9 @@ async function obtainLayer(job: LayerJob, source: LayerSource, signal: AbortSign
       return fetchLayer(job, source, flightSignal);
     };
     try {
-      const present = findLayer(deps.store, diffId) ?? deps.desk.uncommitted(diffId);
+      const present = findLayer(deps.store, diffId);
       const layer = present ?? (await deps.desk.flights.join(diffId, signal, work));
-      job.tell({ layer: descriptor.digest, phase: "done", bytes: descriptor.size, total: descriptor.size });
+      record.done(present !== undefined ? "present" : ours ? "fetched" : "shared");
       return layer;
     } catch (error) {
       signal.throwIfAborted();

@@ -1,4 +1,5 @@
 import { type Call, throwIfAborted } from "../lib/call.ts";
+import { messageOf } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
 import type { RegistryClient, RegistryRequest } from "../registry/client.ts";
 import { fingerprint } from "../registry/credentials.ts";
@@ -8,8 +9,8 @@ import type { Digest, ImageId } from "../types/ids.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import type { ContentSource } from "./content-source.ts";
 import type { ImageDeps } from "./deps.ts";
-import type { LayerJob } from "./fetch-layer.ts";
 import { installImage } from "./install-image.ts";
+import { logPull } from "./log-pull.ts";
 import type { ProgressListener } from "./progress.ts";
 
 /**
@@ -54,23 +55,26 @@ async function pull(
 ): Promise<ImageId> {
   const request: RegistryRequest = { reference, auth, signal: call.signal };
   const what = `image "${formatReference(reference)}"`;
-  const tell: LayerJob["tell"] = (progress) => deps.progress.tell(key, progress);
+  const recorder = deps.progress.begin(key, formatReference(reference));
   try {
-    return await withSteps("pullImage", call, async (steps) => {
-      tell({ layer: "", phase: "resolve", bytes: 0, total: 0 });
+    const imageId = await withSteps("pullImage", call, async (steps) => {
+      recorder.enter("resolve");
       const root = await steps.run("resolve", () =>
         deps.registry.resolve(request, deps.config.images.maxManifestBytes),
       );
       const source = registrySource(deps.registry, request, root.from);
       return await installImage(
-        { deps, call, source, what, tell },
+        { deps, call, source, what, recorder },
         steps,
         root,
         refsOf(reference, root.digest),
       );
     });
-  } finally {
-    deps.progress.forget(key);
+    logPull(call.log, deps.progress.end(key, recorder, { imageId }));
+    return imageId;
+  } catch (error) {
+    logPull(call.log, deps.progress.end(key, recorder, { error: messageOf(error) }));
+    throw error;
   }
 }
 
@@ -88,6 +92,8 @@ function registrySource(registry: RegistryClient, request: RegistryRequest, from
       const reference: Reference = { host, repository, digest: descriptor.digest };
       return (await registry.resolve({ ...request, reference, signal }, maxBytes)).bytes;
     },
-    blob: (descriptor, signal) => registry.blob({ ...request, signal }, descriptor, { from }),
+    blob: (descriptor, signal, options) =>
+      registry.blob({ ...request, signal }, descriptor, { from, ...options }),
+    isRemote: true,
   };
 }

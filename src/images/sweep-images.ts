@@ -4,16 +4,11 @@ import type { Call } from "../lib/call.ts";
 import { deleteBlob, forgetLayerBlobs, listBlobs, unheldBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
 import { setPins } from "../store/image-refs.ts";
-import {
-  deleteLayer,
-  layerConditions,
-  listLayers,
-  setLayerDamage,
-  unreferencedLayers,
-} from "../store/layers.ts";
+import { deleteLayer, layerConditions, listLayers, setLayerDamage } from "../store/layers.ts";
 import { abandonedLayers, forgetRetired, retiredLayers } from "../store/retired-layers.ts";
 import type { Digest } from "../types/ids.ts";
 import type { ImageDeps } from "./deps.ts";
+import { unfinishedLayers } from "./sweep-unfinished.ts";
 
 export interface SweepReport {
   /** Directories and files removed: staged pieces, and what has no row. */
@@ -27,7 +22,8 @@ export interface SweepReport {
 /**
  * Makes rows and directories agree at start-up, before the first pull: makes the directories of images (the
  * kubelet asks for the mount point before anything is pulled), empties staging, notes which layers are
- * missing, forgets layers that no image names, and removes what has no row.
+ * missing, forgets layers that no image names and no interrupted pull will come back for, and removes what
+ * has no row.
  */
 export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepReport> {
   const { paths, store } = deps;
@@ -47,7 +43,7 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
   for (const name of await readdir(paths.staging)) await remove(join(paths.staging, name));
   const present = new Set(await readdir(layersDirectory));
   const missing = durably(store, () => {
-    for (const layer of unreferencedLayers(store)) deleteLayer(store, layer.number);
+    for (const layer of unfinishedLayers(deps)) deleteLayer(store, layer.number);
     for (const blob of unheldBlobs(store)) deleteBlob(store, blob.digest);
     forgetLayerBlobs(store);
     return noteMissing(deps, call, present);
@@ -64,6 +60,7 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
     }
   }
   removed += await sweepBlobs(deps, blobsDirectory);
+  await deps.partials.sweep();
   return { removed, missing };
 }
 

@@ -120,6 +120,9 @@ export class RegistryClient {
     const all = await this.rules.endpoints(reference.host, "pull");
     const endpoints = all.filter(({ base }) => without?.has(base.href) !== true);
     endpoints.sort((a, b) => Number(b.base.href === from) - Number(a.base.href === from));
+    if (endpoints.length === 0) {
+      throw badContent(`blob "${descriptor.digest}": every host that was asked sent something else`);
+    }
     let offset = first;
     for (const endpoint of endpoints) {
       const { href } = endpoint.base;
@@ -239,13 +242,17 @@ interface EndpointFailure {
   readonly error: unknown;
 }
 
-/** The last endpoint's failure (the registry's own word), and what went wrong at those before it. */
+/**
+ * What to say when every endpoint has failed: the registry's own word, or else that of the last mirror, and
+ * what went wrong at the others.
+ */
 function summary(failures: readonly EndpointFailure[]): unknown {
-  const last = failures.at(-1);
-  const before = failures.slice(0, -1);
-  if (last === undefined || before.length === 0) return last?.error;
-  const list = before.map(({ endpoint, error }) => `"${endpoint.base.origin}": ${messageOf(error)}`);
-  const code = last.error instanceof BerthError ? last.error.code : "INTERNAL";
-  const message = `${messageOf(last.error)} (tried before: ${list.join("; ")}; by ${last.endpoint.rule})`;
-  return new RegistryFailure(code, message, { cause: last.error });
+  const decisive = failures.find(({ endpoint }) => !endpoint.isMirror) ?? failures.at(-1);
+  const others = failures.filter((failure) => failure !== decisive);
+  if (decisive === undefined || others.length === 0) return decisive?.error;
+  const { error, endpoint } = decisive;
+  const list = others.map((other) => `"${other.endpoint.base.origin}": ${messageOf(other.error)}`);
+  const code = error instanceof BerthError ? error.code : "INTERNAL";
+  const message = `${messageOf(error)} (also tried: ${list.join("; ")}; by ${endpoint.rule})`;
+  return new RegistryFailure(code, message, { cause: error });
 }

@@ -51,6 +51,9 @@ export interface RegistryConfig {
   /** A transfer slower than `minBytesPerSecond` over `stallSeconds` is given up and taken up again. */
   readonly stallSeconds?: number | undefined;
   readonly minBytesPerSecond?: number | undefined;
+  /** What interrupted pulls leave for the next try: parts of blobs up to so much, and how long. */
+  readonly partialMaxBytes?: number | undefined;
+  readonly unfinishedMaxAgeMs?: number | undefined;
 }
 
 export interface ImageLimits {

@@ -44,8 +44,10 @@ const BANS: readonly Ban[] = [
   {
     pattern: /["'](?:node:)?child_process["']/g,
     where: /^src\//,
-    except: /^src\/network\/invoke\.ts$/,
-    instead: "the daemon starts only monitors (through the kernel) and CNI plugins (src/network/invoke.ts)",
+    except: /^src\/(?:network\/invoke|credentials\/credential-helper)\.ts$/,
+    instead:
+      "the daemon starts only monitors (through the kernel), CNI plugins (src/network/invoke.ts) and " +
+      "credential helpers (src/credentials/credential-helper.ts)",
   },
   {
     pattern: /\.node["'`]|\bcreateRequire\b|process\.dlopen/g,

@@ -139,7 +139,7 @@ describe("pullImage", () => {
     makeImage(registry, "a/b", "v1", ["one"]);
     const phases: string[] = [];
     await pull("reg.test/a/b:v1", undefined, (progress) => phases.push(progress.phase));
-    expect(phases).toEqual(["resolve", "wait", "download", "unpack", "done"]);
+    expect(phases).toEqual(["resolve", "wait", "download", "unpack", "sync", "commit", "done", "commit"]);
   });
 });
 
@@ -257,7 +257,7 @@ describe("a pull that fails leaves nothing", () => {
   it("when a layer is missing", async () => {
     const { layers } = makeImage(registry, "a/b", "v1", ["one", "two", "three"]);
     registry.blobs.delete(layers[2]!.digest);
-    await expect(pull("reg.test/a/b:v1")).rejects.toThrow(layers[2]!.digest);
+    await expect(pull(`${registry.host}/a/b:v1`)).rejects.toThrow(layers[2]!.digest);
     expectNothing();
   });
 

@@ -126,7 +126,7 @@ describe("mirrors", () => {
     };
     await expect(
       client(mirrored(registry.url)).resolve(request("reg.test/a:v1", alice), 10_000),
-    ).rejects.toThrow(`tried before: "${registry.url}"`);
+    ).rejects.toThrow(`also tried: "${registry.url}"`);
     expect(registry.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
   });
 

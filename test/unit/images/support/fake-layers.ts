@@ -5,7 +5,7 @@ import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import type { LayerKernel, LayerUnpack, UnpackFiles } from "../../../../src/kernel/kernel.ts";
-import { KernelError } from "../../../../src/lib/errors.ts";
+import { BerthError, KernelError } from "../../../../src/lib/errors.ts";
 import type { Digest } from "../../../../src/types/ids.ts";
 
 export function sha256(bytes: Uint8Array): Digest {
@@ -102,7 +102,7 @@ class FakeUnpack implements LayerUnpack {
       if (blob[0] === 0x1f) tar = gunzipSync(blob);
       else if (blob[0] === 0x28) tar = zstdDecompressSync(blob);
     } catch {
-      throw new KernelError("inflate", "EBADMSG", this.#directory);
+      throw new BerthError("INVALID_ARGUMENT", "layer is damaged or not acceptable: gzip");
     }
     await writeFile(join(this.#directory, "content.tar"), tar);
     const record = {

@@ -1,0 +1,213 @@
+// The bytes of a layer into a directory, until they are the right ones: what has come stays on disk for
+// another try, and a host that sends something else is asked no more.
+
+import { createHash } from "node:crypto";
+import type { PartialLease } from "../blobs/partials.ts";
+import type { LayerUnpack, UnpackResult } from "../kernel/kernel.ts";
+import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
+import type { TransferObserver } from "../registry/client.ts";
+import { RegistryFailure } from "../registry/failure.ts";
+import { type LayerJob, makeLayerDirectory, type StagedLayer } from "./fetch-layer.ts";
+import type { LayerRecorder } from "./pull-recorder.ts";
+import type { LayerSource } from "./read-image.ts";
+
+/** Parts of smaller blobs are not kept: to fetch them again costs less. */
+export const minPartialBytes = 1024 * 1024;
+
+/** Content that is not what the manifest says; `endpoints` are those whose bytes are in it. */
+class WrongContent extends Error {
+  readonly failure: BerthError;
+  readonly endpoints: ReadonlySet<string>;
+  /** Put together from several answers, of which each may be good. */
+  readonly isMixed: boolean;
+
+  constructor(failure: BerthError, endpoints: ReadonlySet<string>, isMixed: boolean) {
+    super(failure.message);
+    this.failure = failure;
+    this.endpoints = endpoints;
+    this.isMixed = isMixed;
+  }
+}
+
+/** The blob is the one that was asked for, and still not what the image says of it. */
+class WrongImage extends BerthError {}
+
+/** Unpacks into what `staged` names, which is made, and made anew for each try. */
+export async function unpackBlob(
+  job: LayerJob,
+  source: LayerSource,
+  staged: StagedLayer,
+  signal: AbortSignal,
+  record: LayerRecorder,
+): Promise<UnpackResult> {
+  const liars = new Set<string>();
+  let first: WrongContent | undefined;
+  let wasMixed = false;
+  for (;;) {
+    await makeLayerDirectory(staged.directory);
+    try {
+      return await tryOnce(job, source, staged, signal, record, liars);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof WrongContent)) throw first?.failure ?? error;
+      // The first failure tells most: it is the one that is thrown when everybody has been asked.
+      first ??= error;
+      if (!job.source.isRemote) throw first.failure;
+      job.call.log.warn({ image: job.what, error: error.message, from: [...error.endpoints] }, "fetch again");
+      record.broken();
+      const [liar] = error.endpoints;
+      if ((!error.isMixed || wasMixed) && liar !== undefined) liars.add(liar);
+      wasMixed ||= error.isMixed;
+      for (const path of [staged.directory, staged.record]) await job.deps.kernel.removeTree(path);
+    }
+  }
+}
+
+async function tryOnce(
+  job: LayerJob,
+  source: LayerSource,
+  staged: StagedLayer,
+  signal: AbortSignal,
+  record: LayerRecorder,
+  liars: ReadonlySet<string>,
+): Promise<UnpackResult> {
+  const { digest, size } = source.descriptor;
+  // Of what is replayed only sha256 is computed.
+  const keep = job.source.isRemote && size >= minPartialBytes && digest.startsWith("sha256:");
+  const lease = keep ? await job.deps.partials.lease(digest) : null;
+  try {
+    const result = await new Attempt(job, source, signal, record).run(staged, liars, lease);
+    await lease?.drop();
+    return result;
+  } catch (error) {
+    if (error instanceof WrongContent) await lease?.drop();
+    throw error;
+  } finally {
+    lease?.release();
+  }
+}
+
+/** One way through the bytes, from wherever they come. */
+class Attempt {
+  readonly #job: LayerJob;
+  readonly #source: LayerSource;
+  readonly #signal: AbortSignal;
+  readonly #record: LayerRecorder;
+  readonly #endpoints = new Set<string>();
+  #answers = 0;
+  #resumeAt = 0;
+
+  constructor(job: LayerJob, source: LayerSource, signal: AbortSignal, record: LayerRecorder) {
+    this.#job = job;
+    this.#source = source;
+    this.#signal = signal;
+    this.#record = record;
+  }
+
+  /** Rejects with WrongContent when what came is not what was asked for. */
+  async run(
+    staged: StagedLayer,
+    liars: ReadonlySet<string>,
+    lease: PartialLease | null,
+  ): Promise<UnpackResult> {
+    const { maxLayerUnpackedBytes, maxLayerEntries } = this.#job.deps.config.images;
+    const limits = { maxUnpackedBytes: maxLayerUnpackedBytes, maxEntries: maxLayerEntries };
+    const files = { recordFile: staged.record, ...(lease === null ? {} : { blobFile: lease.path }) };
+    const unpack = this.#job.deps.kernel.unpackLayer(staged.directory, limits, files);
+    const stop = () => void abortUnpack(this.#job, unpack);
+    this.#signal.addEventListener("abort", stop, { once: true });
+    try {
+      const sha512 = await this.#feed(unpack, liars);
+      this.#record.enter("unpack");
+      const result = await unpack.finish();
+      this.#check(sha512 === undefined ? result : { ...result, blobDigest: `sha512:${sha512}` });
+      return result;
+    } catch (error) {
+      await abortUnpack(this.#job, unpack);
+      this.#signal.throwIfAborted();
+      throw this.#failureOf(error);
+    } finally {
+      this.#signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Returns the blob's sha512 when that is its digest: the unpacker computes sha256. */
+  async #feed(unpack: LayerUnpack, liars: ReadonlySet<string>): Promise<string | undefined> {
+    const { descriptor } = this.#source;
+    const record = this.#record;
+    record.enter("unpack");
+    this.#resumeAt = await unpack.resumeAt();
+    record.resume(this.#resumeAt);
+    if (this.#resumeAt > descriptor.size) throw this.#mismatch("size", this.#resumeAt, descriptor.size);
+    record.enter("wait");
+    // The other algorithm of the specification is rare enough for this thread.
+    const sha512 = descriptor.digest.startsWith("sha512:") ? createHash("sha512") : undefined;
+    const options = { first: this.#resumeAt, without: liars, observer: this.#observer() };
+    for await (const chunk of this.#job.source.blob(descriptor, this.#signal, options)) {
+      record.received(chunk.byteLength);
+      record.enter("unpack");
+      sha512?.update(chunk);
+      await unpack.write(chunk);
+      record.enter("download");
+    }
+    return sha512?.digest("hex");
+  }
+
+  #observer(): TransferObserver {
+    const { what, call } = this.#job;
+    return {
+      connected: (base) => {
+        this.#endpoints.add(base);
+        this.#answers++;
+        this.#record.connected(base);
+        this.#record.enter("download");
+      },
+      broken: (from, error) => {
+        this.#record.broken();
+        const layer = this.#source.descriptor.digest;
+        call.log.info(
+          { image: what, layer, from, error: messageOf(error) },
+          "transfer broken, taken up again",
+        );
+      },
+    };
+  }
+
+  #check(result: UnpackResult): void {
+    const { descriptor, diffId } = this.#source;
+    if (result.blobDigest !== descriptor.digest) {
+      throw this.#mismatch("digest", result.blobDigest, descriptor.digest);
+    }
+    // The bytes are the right ones: no other host has others.
+    if (result.diffId !== diffId) {
+      throw new WrongImage("DATA_LOSS", this.#mismatch("diff ID", result.diffId, diffId).message);
+    }
+  }
+
+  #mismatch(what: string, actual: string | number, expected: string | number): BerthError {
+    return new BerthError(
+      "DATA_LOSS",
+      `unpack layer "${this.#source.descriptor.digest}" of ${this.#job.what}: ` +
+        `its ${what} is "${actual}", not "${expected}"`,
+    );
+  }
+
+  #failureOf(error: unknown): Error {
+    if (error instanceof RegistryFailure || error instanceof WrongImage) return error;
+    const isOurs = error instanceof BerthError && error.code === "DATA_LOSS";
+    const doing = `unpack layer "${this.#source.descriptor.digest}" of ${this.#job.what}`;
+    const failure = isOurs ? error : wrapError(doing, error);
+    // What the unpacker cannot make sense of may be another blob.
+    if (!isOurs && failure.code !== "INVALID_ARGUMENT") return failure;
+    const isMixed = this.#resumeAt > 0 || this.#answers > 1;
+    return new WrongContent(failure, this.#endpoints, isMixed);
+  }
+}
+
+async function abortUnpack(job: LayerJob, unpack: LayerUnpack): Promise<void> {
+  try {
+    await unpack.abort();
+  } catch (error) {
+    job.call.log.error({ image: job.what, error: messageOf(error) }, "stop unpacking failed");
+  }
+}
