@@ -32,6 +32,7 @@ const FileSchema = Type.Object({
   cgroup_driver: Type.Optional(Type.Enum(["cgroupfs", "systemd"])),
   missing_controller: Type.Optional(Type.Enum(["refuse", "warn"])),
   seccomp_profile_dir: Type.Optional(absolutePath),
+  cdi_spec_dirs: Type.Optional(Type.Array(absolutePath)),
   force_legacy_overlay: Type.Optional(Type.Boolean()),
   network: Type.Optional(
     Type.Object({
@@ -165,6 +166,7 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
     },
     streaming: streamingOf(file.streaming),
     userNamespaces: userNamespacesOf(file.user_namespaces),
+    cdiSpecDirs: file.cdi_spec_dirs ?? ["/etc/cdi", "/var/run/cdi"],
     seccompProfileDir: file.seccomp_profile_dir ?? "/var/lib/kubelet/seccomp",
     forceLegacyOverlay: file.force_legacy_overlay ?? false,
   };

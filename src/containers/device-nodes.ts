@@ -30,15 +30,26 @@ function toNode(path: string, stats: Stats, access: string): DeviceNode | null {
   };
 }
 
+/** The host's node at `hostPath` as `path`. NOT_FOUND, or INVALID_ARGUMENT when it is no device. */
+export async function hostDeviceNode(hostPath: string, path: string, access: string): Promise<DeviceNode> {
+  const node = toNode(path, await statDevice(hostPath), access);
+  if (node !== null) return node;
+  throw new BerthError("INVALID_ARGUMENT", `device "${hostPath}" is not a device node`);
+}
+
+async function statDevice(hostPath: string): Promise<Stats> {
+  return await stat(hostPath).catch((error) => {
+    const code = errnoOf(error) === "ENOENT" ? "NOT_FOUND" : "INTERNAL";
+    throw wrapError(`device "${hostPath}"`, error, code);
+  });
+}
+
 /** The nodes of the requested devices. A directory stands for every device below it. */
 export async function requestedDevices(devices: readonly ContainerDevice[]): Promise<DeviceNode[]> {
   const nodes: DeviceNode[] = [];
   for (const device of devices) {
     const target = device.containerPath === "" ? device.hostPath : device.containerPath;
-    const stats = await stat(device.hostPath).catch((error) => {
-      const code = errnoOf(error) === "ENOENT" ? "NOT_FOUND" : "INTERNAL";
-      throw wrapError(`device "${device.hostPath}"`, error, code);
-    });
+    const stats = await statDevice(device.hostPath);
     // The CRI's empty permissions are those of a device of no special care.
     const access = device.permissions === "" ? ALL_ACCESS : device.permissions;
     const node = toNode(target, stats, access);

@@ -2,7 +2,9 @@
 
 import { join } from "node:path";
 import { resolveImage } from "../images/resolve-image.ts";
+import { BerthError } from "../lib/errors.ts";
 import { buildContainerPlan } from "../spec/build-container-plan.ts";
+import { editedConfig } from "../spec/cdi.ts";
 import { makeExecTemplate } from "../spec/exec-template.ts";
 import type { ContainerPlanInput, ResolvedUser } from "../spec/inputs.ts";
 import { resolveUser } from "../spec/resolve-user.ts";
@@ -11,6 +13,7 @@ import type { ImageId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Plan } from "../types/plan.ts";
 import type { Pod } from "../types/pod.ts";
+import { cdiDeviceNodes, cdiEdits } from "./cdi-devices.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { hostDevices, requestedDevices } from "./device-nodes.ts";
 import { seccompProgram } from "./seccomp-program.ts";
@@ -56,17 +59,23 @@ export async function planContainer(
   container: Pick<Container, "config" | "snapshot">,
   image: Image,
 ): Promise<PlannedContainer> {
-  const { security } = container.config;
-  const [files, seccomp, devices, nodes] = await Promise.all([
+  const edits = await cdiEdits(deps.config.cdiSpecDirs, container.config);
+  if (edits.hooks.length > 0) {
+    throw new BerthError("UNIMPLEMENTED", "CDI devices: berth does not run their hooks yet");
+  }
+  const config = editedConfig(container.config, edits);
+  const { security } = config;
+  const [files, seccomp, requested, described, nodes] = await Promise.all([
     deps.userFiles.get(image),
     seccompProgram(deps, security),
-    requestedDevices(container.config.devices),
+    requestedDevices(config.devices),
+    cdiDeviceNodes(edits),
     security.privileged ? hostDevices() : Promise.resolve([]),
   ]);
   const user = resolveUser({ security, imageUser: image.config.user, ...files });
   const input: ContainerPlanInput = {
     pod: pod.config,
-    container: container.config,
+    container: config,
     image: image.config,
     lowers: layersOf(deps, image),
     snapshot: deps.paths.snapshotRelative(container.snapshot),
@@ -79,7 +88,7 @@ export async function planContainer(
     host: deps.host,
     user,
     seccomp,
-    devices,
+    devices: [...requested, ...described],
     hostDevices: nodes,
     forceLegacyOverlay: deps.config.forceLegacyOverlay,
     volumeLowers: volumeLowers(deps, container.config),

@@ -131,9 +131,6 @@ function checkContainer(input: ContainerPlanInput): void {
       `container "${name}": device "${outside.path}": with a user namespace devices work below /dev only`,
     );
   }
-  if (container.cdiDevices.length > 0) {
-    throw new BerthError("UNIMPLEMENTED", `container "${name}": berth does not resolve CDI devices yet`);
-  }
   if (input.lowers.length === 0) {
     throw new BerthError("INVALID_ARGUMENT", `container "${name}": its image has no layers`);
   }

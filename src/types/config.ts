@@ -142,6 +142,8 @@ export interface BerthConfig {
   readonly network: NetworkConfig;
   readonly streaming: StreamingConfig;
   readonly userNamespaces: UserNamespaceConfig;
+  /** Directories of CDI specifications; what later ones say wins. */
+  readonly cdiSpecDirs: readonly string[];
   /** Directory of Localhost seccomp profiles. */
   readonly seccompProfileDir: string;
   /** Use mount(2) for root file systems although the kernel knows fsopen. */

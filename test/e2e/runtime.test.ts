@@ -1,6 +1,6 @@
 // What pods and containers do once they run: processes, users, files, logs, ends.
 
-import { existsSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -184,6 +184,28 @@ describe("users and files", () => {
     expect((await sh("head -c 3 /dev/mine | wc -c; true < /dev/kmsg && echo kmsg")).out).toBe("3\nkmsg\n");
     const { out, err } = await sh("mknod /dev/mem2 c 1 1 && echo made; head -c 1 /dev/mem2 && echo read");
     expect([out, err]).toEqual(["made\n", expect.stringContaining("Operation not permitted")]);
+  });
+
+  test("a CDI device brings its node, variable, mount and group", async () => {
+    const pod = await runPod("cdi");
+    const folder = join(daemon.scratch.folder, "cdi");
+    mkdirSync(folder);
+    const mounts = [{ hostPath: daemon.scratch.cniFolder, containerPath: "/drivers", options: ["ro"] }];
+    const deviceNodes = [{ path: "/dev/toy", hostPath: "/dev/fuse", permissions: "r", gid: 44 }];
+    const containerEdits = { env: ["TOY=yes"], mounts, deviceNodes, additionalGids: [44] };
+    const devices = [{ name: "one", containerEdits }];
+    const specification = { cdiVersion: "0.6.0", kind: "berth.test/toy", devices };
+    writeFileSync(join(folder, "toy.json"), JSON.stringify(specification));
+    const CDIDevices = [{ name: "berth.test/toy=one" }];
+    const id = await stage.run(pod, "c", BUSYBOX, ["sleep", "1000"], { CDIDevices });
+    const script = "echo $TOY $(id -G); touch /drivers/x; true < /dev/toy && echo open; true > /dev/toy";
+    const { out, err } = await stage.exec(id, "sh", "-c", script);
+    expect(out).toBe("yes 0 44\nopen\n");
+    expect(err).toMatch(/Read-only file system.*Operation not permitted/s);
+    const shown = await daemon.ask<{ status: object }>("containerStatus", { containerId: id });
+    expect(shown.status).toMatchObject({ mounts: [] });
+    const missing = stage.run(pod, "none", BUSYBOX, ["true"], { CDIDevices: [{ name: "berth.test/toy=2" }] });
+    await expect(missing).rejects.toMatchObject({ code: status.NOT_FOUND });
   });
 
   test("volumes are there, writable or not", async () => {

@@ -95,6 +95,7 @@ function tomlOf(scratch: Scratch, parent: string, { mirrors = {}, toml = "" }: S
   );
   const lines = [
     `cgroup_parent = "${parent}"`,
+    `cdi_spec_dirs = ["${join(scratch.folder, "cdi")}"]`,
     "[network]",
     `cni_conf_dir = "${scratch.cniFolder}"`,
     `default_subnet = "${scratch.subnet}"`,
