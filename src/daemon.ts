@@ -8,6 +8,7 @@ import { loadConfig, parseFlags } from "./config.ts";
 import { ContainerEvents } from "./cri/container-events.ts";
 import { serveCri } from "./cri/serve.ts";
 import { bindVerbs } from "./cri/verbs.ts";
+import { loadAppArmorProfile } from "./daemon/apparmor-profile.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
@@ -19,6 +20,7 @@ import { makeImageDeps } from "./images/deps.ts";
 import { ImageCollector } from "./images/image-collector.ts";
 import { recoverImages } from "./images/recover-images.ts";
 import { loadKernel } from "./kernel/binding.ts";
+import type { HostFacts, Kernel } from "./kernel/kernel.ts";
 import { backgroundCall, type Logger } from "./lib/call.ts";
 import { BerthError, messageOf } from "./lib/errors.ts";
 import { EventHub } from "./lib/event-hub.ts";
@@ -163,7 +165,7 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
     ...common,
     network,
     log,
-    host: await kernel.hostFacts(),
+    host: await hostFacts(kernel, log),
     userNamespacesMissing: await userNamespacesMissing(kernel, paths, log),
     monitorDriver: makeMonitorDriver(),
     readImageFile: (image, path) => readImageFile({ kernel, paths }, image, path, MAX_USER_FILE_BYTES),
@@ -177,6 +179,11 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const collector = new ImageCollector(deps, backgroundCall(log, observeStep));
   hub.subscribe((event) => collector.onEvent(event));
   return { deps, containerEvents, reconciler, collector, store, network };
+}
+
+async function hostFacts(kernel: Kernel, log: Logger): Promise<HostFacts> {
+  const facts = await kernel.hostFacts();
+  return { ...facts, apparmorDefault: facts.apparmor && (await loadAppArmorProfile(log)) };
 }
 
 /** Lets the calls in hand end, for a while; what they do goes on or is undone at the next start. */

@@ -252,6 +252,8 @@ export interface HostFacts {
   readonly nofileHard: number;
   readonly lastCapability: number;
   readonly apparmor: boolean;
+  /** berth's own AppArmor profile is loaded: the daemon adds this fact at start-up. */
+  readonly apparmorDefault?: boolean | undefined;
   readonly selinux: boolean;
   /** The kernel filters by BPF which devices a cgroup may open. */
   readonly deviceFilter: boolean;

@@ -5,26 +5,45 @@ import { BerthError } from "../lib/errors.ts";
 import type { ContainerSecurity } from "../types/container.ts";
 import type { PlanStep } from "../types/plan.ts";
 
-/**
- * AppArmor: a Localhost profile must be loaded in the host (the kernel refuses the step otherwise).
- * RuntimeDefault is the host's confinement: berth brings no profile of its own. Privileged: none.
- */
+/** The profile that the daemon loads for containers that name none. */
+export const DEFAULT_APPARMOR_PROFILE = "berth-default";
+
+/** What goes before an execve so that the kernel confines the program. Privileged: nothing. */
 export function confinementSteps(security: ContainerSecurity, host: HostFacts): PlanStep[] {
   if (security.privileged) return [];
   refuseSelinux(security, host);
-  const profile = security.apparmor;
-  if (profile?.type !== "Localhost") return [];
-  const name = profile.localhostRef.replace(/^localhost\//, "");
+  const profile = appArmorProfile(security, host);
+  return profile === null ? [] : [{ op: "exec-attribute", file: "exec", value: `exec ${profile}` }];
+}
+
+/**
+ * The AppArmor profile of a container's processes, or null. One that names none has the default where the
+ * daemon could load it, as one with RuntimeDefault must. A Localhost profile must be loaded in the host (the
+ * kernel refuses the step otherwise). FAILED_PRECONDITION for what the host lacks.
+ */
+export function appArmorProfile(security: ContainerSecurity, host: HostFacts): string | null {
+  const { apparmor } = security;
+  if (security.privileged || apparmor?.type === "Unconfined") return null;
+  if (apparmor?.type === "Localhost") return localhostProfile(apparmor.localhostRef, host);
+  if (host.apparmorDefault === true) return DEFAULT_APPARMOR_PROFILE;
+  if (apparmor === undefined || !host.apparmor) return null;
+  throw new BerthError(
+    "FAILED_PRECONDITION",
+    "apparmor profile RuntimeDefault: the daemon could not load its profile; install the package apparmor " +
+      "and restart berthd",
+  );
+}
+
+function localhostProfile(reference: string, host: HostFacts): string {
+  const name = reference.replace(/^localhost\//, "");
   if (!host.apparmor) {
     throw new BerthError(
       "FAILED_PRECONDITION",
       `apparmor profile "${name}": the host has no AppArmor; remove the profile or enable AppArmor`,
     );
   }
-  if (name === "" || /[\0\n ]/.test(name)) {
-    throw new BerthError("INVALID_ARGUMENT", `apparmor profile ${JSON.stringify(name)}: not a profile name`);
-  }
-  return [{ op: "exec-attribute", file: "exec", value: `exec ${name}` }];
+  if (name !== "" && !/[\0\n ]/.test(name)) return name;
+  throw new BerthError("INVALID_ARGUMENT", `apparmor profile ${JSON.stringify(name)}: not a profile name`);
 }
 
 /** Where SELinux is off its options mean nothing; where it is on they must not be lost. */

@@ -13,6 +13,7 @@ import {
 import type { OciMount, OciNamespace, OciProcess, OciResources, OciSpec } from "../types/oci-runtime.ts";
 import type { LinuxResources } from "../types/pod.ts";
 import { capabilityList, capabilitySets } from "./capabilities.ts";
+import { appArmorProfile } from "./confinement.ts";
 import { extraNodes } from "./devices.ts";
 import { UMASK } from "./identity.ts";
 import type { ContainerPlanInput } from "./inputs.ts";
@@ -65,8 +66,7 @@ function processOf(input: ContainerPlanInput): OciProcess {
   const { container, host, image, user } = input;
   const { security } = container;
   const sets = capabilitySets(security, security.privileged, user.uid, host);
-  const profile = security.apparmor;
-  const confined = !security.privileged && profile?.type === "Localhost";
+  const profile = appArmorProfile(security, host);
   return {
     terminal: container.tty,
     user: { uid: user.uid, gid: user.gid, umask: UMASK, additionalGids: [...user.groups] },
@@ -87,7 +87,7 @@ function processOf(input: ContainerPlanInput): OciProcess {
     })),
     noNewPrivileges: security.noNewPrivs,
     oomScoreAdj: container.resources?.oomScoreAdj ?? 0,
-    ...(confined ? { apparmorProfile: profile.localhostRef.replace(/^localhost\//, "") } : {}),
+    ...(profile === null ? {} : { apparmorProfile: profile }),
   };
 }
 

@@ -44,10 +44,11 @@ const BANS: readonly Ban[] = [
   {
     pattern: /["'](?:node:)?child_process["']/g,
     where: /^src\//,
-    except: /^src\/(?:network\/invoke|credentials\/credential-helper)\.ts$/,
+    except: /^src\/(?:network\/invoke|credentials\/credential-helper|daemon\/apparmor-profile)\.ts$/,
     instead:
-      "the daemon starts only monitors (through the kernel), CNI plugins (src/network/invoke.ts) and " +
-      "credential helpers (src/credentials/credential-helper.ts)",
+      "the daemon starts only monitors (through the kernel), CNI plugins (src/network/invoke.ts), " +
+      "credential helpers (src/credentials/credential-helper.ts) and the compiler of AppArmor profiles " +
+      "(src/daemon/apparmor-profile.ts)",
   },
   {
     pattern: /\.node["'`]|\bcreateRequire\b|process\.dlopen/g,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { HostFacts } from "../../../src/kernel/kernel.ts";
 import { buildContainerPlan } from "../../../src/spec/build-container-plan.ts";
 import { buildExecPlan } from "../../../src/spec/build-exec-plan.ts";
 import { allCapabilities } from "../../../src/spec/capabilities.ts";
@@ -268,6 +269,26 @@ describe("security", () => {
     expect(stepsOf(steps, "exec-attribute")).toEqual([
       { op: "exec-attribute", file: "exec", value: "exec mine" },
     ]);
+  });
+
+  test("the default AppArmor profile is for whoever names none, where it could be loaded", () => {
+    const profiles = (more: Partial<ContainerSecurity>, host: Partial<HostFacts>) => {
+      const container = containerConfig({}, more);
+      const pod = podConfig({ privileged: true });
+      const steps = stepsFor({ container, pod, host: { ...HOST, apparmor: true, ...host } });
+      return stepsOf(steps, "exec-attribute").map((step) => step.value);
+    };
+    const loaded = { apparmorDefault: true };
+    const ours = ["exec berth-default"];
+    const named = (type: "RuntimeDefault" | "Unconfined") => ({ apparmor: { type, localhostRef: "" } });
+    expect(profiles({}, loaded)).toEqual(ours);
+    expect(profiles(named("RuntimeDefault"), loaded)).toEqual(ours);
+    expect(profiles(named("Unconfined"), loaded)).toEqual([]);
+    expect(profiles({ privileged: true }, loaded)).toEqual([]);
+    expect(profiles({}, {})).toEqual([]);
+    expect(() => profiles(named("RuntimeDefault"), {})).toThrow("could not load its profile");
+    // Without AppArmor the host's confinement is none.
+    expect(profiles(named("RuntimeDefault"), { apparmor: false })).toEqual([]);
   });
 
   test("SELinux options are ignored only where SELinux is off", () => {
