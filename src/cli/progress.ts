@@ -1,11 +1,14 @@
-// Progress of a pull: several bars at once on a terminal, plain lines elsewhere.
+// Progress of a pull or push: several bars at once on a terminal, plain lines elsewhere.
 
 import type { LayerProgress } from "../gen/berth/v1/engine.ts";
 import { humanSize } from "./format/quantities.ts";
 import { shortId } from "./format/references.ts";
 
+/** What a display shows of a layer. */
+export type LayerState = Pick<LayerProgress, "layer" | "phase" | "bytes" | "total">;
+
 export interface PullDisplay {
-  update(layers: readonly LayerProgress[]): void;
+  update(layers: readonly LayerState[]): void;
   /** Leaves the last state on the screen. */
   finish(): void;
 }
@@ -20,10 +23,37 @@ const WORDS: Readonly<Record<string, string>> = {
   done: "Pull complete",
 };
 
+const PUSH_WORDS: Readonly<Record<string, string>> = {
+  check: "Looking for it",
+  compress: "Compressing",
+  upload: "Pushing",
+  present: "Layer already exists",
+  mounted: "Mounted from another repository",
+  done: "Pushed",
+};
+
+/** Phases whose bytes are worth a bar. */
+const MOVING = new Set(["download", "unpack", "compress", "upload"]);
+
 /** A display for `stream`, or one that shows nothing. */
 export function pullDisplay(stream: NodeJS.WriteStream, quiet: boolean): PullDisplay {
   if (quiet) return { update() {}, finish() {} };
   return stream.isTTY ? new BarDisplay(stream) : new LineDisplay((text) => stream.write(text));
+}
+
+/** The same for a push: elsewhere than on a terminal a line for each layer that is done with. */
+export function pushDisplay(stream: NodeJS.WriteStream, quiet: boolean): PullDisplay {
+  if (quiet) return { update() {}, finish() {} };
+  if (stream.isTTY) return new BarDisplay(stream, PUSH_WORDS);
+  return {
+    update(layers) {
+      for (const { layer, phase } of layers) {
+        const over = phase === "done" || phase === "present" || phase === "mounted";
+        if (over && layer !== "") stream.write(`${shortId(layer)}: ${PUSH_WORDS[phase]}\n`);
+      }
+    },
+    finish() {},
+  };
 }
 
 function word(phase: string): string {
@@ -39,7 +69,7 @@ export class LineDisplay implements PullDisplay {
     this.#write = write;
   }
 
-  update(layers: readonly LayerProgress[]): void {
+  update(layers: readonly LayerState[]): void {
     for (const { layer, phase } of layers) {
       if (layer === "") continue;
       const before = this.#seen.get(layer);
@@ -58,14 +88,16 @@ type Screen = Pick<NodeJS.WriteStream, "write" | "columns" | "rows">;
 /** A bar for each layer, drawn over the last picture. */
 export class BarDisplay implements PullDisplay {
   readonly #screen: Screen;
-  readonly #layers = new Map<string, LayerProgress>();
+  readonly #words: Readonly<Record<string, string>>;
+  readonly #layers = new Map<string, LayerState>();
   #drawn = 0;
 
-  constructor(screen: Screen) {
+  constructor(screen: Screen, words = WORDS) {
     this.#screen = screen;
+    this.#words = words;
   }
 
-  update(layers: readonly LayerProgress[]): void {
+  update(layers: readonly LayerState[]): void {
     for (const layer of layers) if (layer.layer !== "") this.#layers.set(layer.layer, layer);
     this.#draw(this.#visible());
   }
@@ -96,9 +128,9 @@ export class BarDisplay implements PullDisplay {
     this.#drawn = lines.length;
   }
 
-  #line({ layer, phase, bytes, total }: LayerProgress): string {
-    const head = `${shortId(layer)}: ${word(phase)}`;
-    if ((phase !== "download" && phase !== "unpack") || total <= 0n) return head;
+  #line({ layer, phase, bytes, total }: LayerState): string {
+    const head = `${shortId(layer)}: ${this.#words[phase] ?? "Working"}`;
+    if (!MOVING.has(phase) || total <= 0n) return head;
     const share = Math.min(1, Number(bytes) / Number(total));
     const room = Math.max(0, Math.min(50, (this.#screen.columns || 80) - head.length - 26));
     const full = Math.round(share * room);

@@ -28,6 +28,13 @@ export const COMMANDS: readonly Registered[] = [
   { name: "pull", summary: "Download an image from a registry", load: () => import("./commands/pull.ts") },
   { name: "load", summary: "Load images from a tar", load: () => import("./commands/load.ts") },
   { name: "images", summary: "List images", load: () => import("./commands/images.ts") },
+  { name: "push", summary: "Upload an image to a registry", load: () => import("./commands/push.ts") },
+  { name: "save", summary: "Save images to a tar", load: () => import("./commands/save.ts") },
+  {
+    name: "import",
+    summary: "Make an image of a root file system in a tar",
+    load: () => import("./commands/import.ts"),
+  },
   { name: "tag", summary: "Give an image a further name", load: () => import("./commands/tag.ts") },
   { name: "rmi", summary: "Remove images", load: () => import("./commands/rmi.ts") },
   {
@@ -39,6 +46,16 @@ export const COMMANDS: readonly Registered[] = [
     name: "image prune",
     summary: "Remove images that nothing needs",
     load: () => import("./commands/image-prune.ts"),
+  },
+  {
+    name: "image verify",
+    summary: "Compare images on disk with what was pulled",
+    load: () => import("./commands/image-verify.ts"),
+  },
+  {
+    name: "image repair",
+    summary: "Fetch damaged layers again",
+    load: () => import("./commands/image-repair.ts"),
   },
   {
     name: "system df",
@@ -64,7 +81,12 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     load: "load",
     inspect: "inspect",
     tag: "tag",
+    push: "push",
+    save: "save",
+    import: "import",
     prune: "image prune",
+    verify: "image verify",
+    repair: "image repair",
   },
   system: { info: "info", df: "system df" },
 };

@@ -7,7 +7,15 @@ import { pruneImages } from "../images/prune-images.ts";
 import { tagImage } from "../images/tag-image.ts";
 import { untagImage } from "../images/untag-image.ts";
 import type { EngineDeps } from "./deps.ts";
-import { unary } from "./rpc.ts";
+import { callOf, serverStream, unary } from "./rpc.ts";
+import {
+  serveImportImage,
+  servePushImage,
+  serveRepairImage,
+  serveSaveImage,
+  serveVerifyImage,
+} from "./serve-image-transfers.ts";
+import { serviceError } from "./status.ts";
 
 /** Adds the service berth.v1.Images to `server`. */
 export function serveImageStore(server: Server, deps: EngineDeps): void {
@@ -30,6 +38,16 @@ export function serveImageStore(server: Server, deps: EngineDeps): void {
         failures: [...failures],
       };
     }),
+    saveImage: serverStream(deps, (call, request, send) => serveSaveImage(deps, call, request, send)),
+    importImage: (rpc, answer) => {
+      serveImportImage(deps, callOf(rpc, deps), rpc).then(
+        (response) => answer(null, response),
+        (error) => answer(serviceError(error)),
+      );
+    },
+    pushImage: serverStream(deps, (call, request, send) => servePushImage(deps, call, request, send)),
+    verifyImage: serverStream(deps, (call, request, send) => serveVerifyImage(deps, call, request, send)),
+    repairImage: serverStream(deps, (call, request, send) => serveRepairImage(deps, call, request, send)),
     diskUsage: unary(deps, async () => {
       const { root, entries, bytes, freeBytes, capacityBytes } = await diskUsage(deps);
       return {

@@ -13,9 +13,7 @@ import { loadImage } from "../images/load-image.ts";
 import { pullImage } from "../images/pull-image.ts";
 import type { Call } from "../lib/call.ts";
 import type { EngineDeps } from "./deps.ts";
-
-/** Milliseconds between two messages of progress. */
-const INTERVAL = 80;
+import { withNews } from "./news.ts";
 
 /** Pulls an image and sends what became of its layers since the last message. */
 export async function servePullImage(
@@ -24,37 +22,15 @@ export async function servePullImage(
   request: PullImageRequest,
   send: (response: PullImageResponse) => Promise<void>,
 ): Promise<void> {
-  const news = new Map<string, LayerProgress>();
-  let sending: Promise<void> | null = null;
-  let failure: unknown;
-  const flush = async () => {
-    const layers = [...news.values()];
-    news.clear();
-    if (layers.length > 0) await send({ layers, imageId: "", repoDigests: [] });
-  };
-  const timer = setInterval(() => {
-    // A client that reads slowly gets fewer messages, not old ones.
-    sending ??= flush()
-      .catch((error: unknown) => {
-        failure ??= error;
-      })
-      .finally(() => {
-        sending = null;
-      });
-  }, INTERVAL);
-  try {
-    const imageId = await pullImage(deps, call, { image: request.image }, (progress) => {
-      const { layer, phase, bytes, total } = progress;
-      news.set(layer, { layer, phase, bytes: BigInt(bytes), total: BigInt(total) });
-    });
-    await sending;
-    if (failure !== undefined) throw failure;
-    await flush();
-    const repoDigests = imageStatus(deps, imageId)?.repoDigests ?? [];
-    await send({ layers: [], imageId, repoDigests: [...repoDigests] });
-  } finally {
-    clearInterval(timer);
-  }
+  const imageId = await withNews<LayerProgress, string>(
+    (layers) => send({ layers, imageId: "", repoDigests: [] }),
+    (tell) =>
+      pullImage(deps, call, { image: request.image }, ({ layer, phase, bytes, total }) =>
+        tell(layer, { layer, phase, bytes: BigInt(bytes), total: BigInt(total) }),
+      ),
+  );
+  const repoDigests = imageStatus(deps, imageId)?.repoDigests ?? [];
+  await send({ layers: [], imageId, repoDigests: [...repoDigests] });
 }
 
 /** Loads the images of a tar that the client streams. */

@@ -7,10 +7,13 @@ import { join, posix } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
+import type { Call } from "../lib/call.ts";
 import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
 import { printable } from "../registry/failure.ts";
 import type { ImageLimits } from "../types/config.ts";
 import type { Digest } from "../types/ids.ts";
+import { decompressed } from "./decompressed.ts";
+import type { ImageDeps } from "./deps.ts";
 
 export interface ArchiveFile {
   readonly path: string;
@@ -41,6 +44,17 @@ export class ArchiveFiles {
     throw new BerthError("DATA_LOSS", `read ${what}: it has ${file.size} bytes, the limit is ${maxBytes}`);
   }
 
+  /** Its first bytes. */
+  async head(file: ArchiveFile): Promise<Uint8Array> {
+    const handle = await open(file.path, "r");
+    try {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(16), 0, 16, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  }
+
   stream(file: ArchiveFile): AsyncIterable<Uint8Array> {
     return createReadStream(file.path, { highWaterMark: 256 * 1024 });
   }
@@ -68,7 +82,7 @@ export async function spoolArchive(
 ): Promise<ArchiveFiles> {
   const files = new ArchiveFiles();
   const tar = extract();
-  const feeding = pipeline(Readable.from(source), tar, { signal });
+  const feeding = pipeline(Readable.from(decompressed(source, "image archive")), tar, { signal });
   // Its failure ends the loop below too, which is where it is thrown.
   feeding.catch(() => {});
   let count = 0;
@@ -80,7 +94,8 @@ export async function spoolArchive(
       const { name, type, linkname } = entry.header;
       if (type === "file" || type === "contiguous-file") {
         checkSize(entry.header.size ?? 0, limits);
-        files.add(name, await spoolFile(entry, join(directory, String(count))));
+        const path = join(directory, String(count));
+        files.add(name, await spoolFile(entry, path, { limit: limits.maxLayerUnpackedBytes, signal }));
       } else {
         if ((type === "link" || type === "symlink") && linkname) files.link(name, linkname);
         entry.resume();
@@ -107,13 +122,21 @@ function checkSize(size: number, limits: ImageLimits): void {
   throw new BerthError("RESOURCE_EXHAUSTED", `a file in it has ${size} bytes, the limit is ${limit}`);
 }
 
-async function spoolFile(entry: AsyncIterable<unknown>, path: string): Promise<ArchiveFile> {
+/** Writes a stream to a new file, at most `limit` bytes, and tells its digest. The file is not synced. */
+export async function spoolFile(
+  source: AsyncIterable<unknown>,
+  path: string,
+  { limit, signal }: { limit: number; signal: AbortSignal },
+): Promise<ArchiveFile> {
   const hash = createHash("sha256");
   const file: FileHandle = await open(path, "wx", 0o600);
   let size = 0;
   try {
-    for await (const chunk of entry as AsyncIterable<Uint8Array>) {
+    for await (const chunk of source as AsyncIterable<Uint8Array>) {
+      signal.throwIfAborted();
       size += chunk.byteLength;
+      if (size > limit)
+        throw new BerthError("RESOURCE_EXHAUSTED", `it has more than ${limit} bytes, the limit`);
       hash.update(chunk);
       await file.writeFile(chunk);
     }
@@ -121,4 +144,13 @@ async function spoolFile(entry: AsyncIterable<unknown>, path: string): Promise<A
     await file.close();
   }
   return { path, size, digest: `sha256:${hash.digest("hex")}` };
+}
+
+/** Removes a directory of spooled files. What stays is found by the sweep at the next start. */
+export async function removeSpool(deps: ImageDeps, call: Call, directory: string): Promise<void> {
+  try {
+    await deps.kernel.removeTree(directory);
+  } catch (error) {
+    call.log.error({ path: directory, error: messageOf(error) }, "remove spooled archive failed");
+  }
 }

@@ -2,14 +2,12 @@ import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Call, throwIfAborted } from "../lib/call.ts";
-import { messageOf } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
 import type { ImageId } from "../types/ids.ts";
-import { spoolArchive } from "./archive-files.ts";
+import { removeSpool, spoolArchive } from "./archive-files.ts";
 import { archiveSource, imagesInArchive } from "./archive-images.ts";
 import type { ImageDeps } from "./deps.ts";
-import { installImage } from "./install-image.ts";
-import { PullRecorder } from "./pull-recorder.ts";
+import { installLocal } from "./install-local.ts";
 
 export interface LoadedImage {
   readonly id: ImageId;
@@ -18,8 +16,9 @@ export interface LoadedImage {
 }
 
 /**
- * Loads the images of a tar stream: an OCI image layout, named by the annotations io.containerd.image.name
- * or org.opencontainers.image.ref.name, or the older form of `docker save`. Needs room for the archive beside
+ * Loads the images of a tar stream, plain or compressed with gzip or zstd: an OCI image layout, named by the
+ * annotations io.containerd.image.name or org.opencontainers.image.ref.name, or by the manifest.json
+ * beside it, or the older form of `docker save`. Needs room for the archive beside
  * the layers while it runs. Errors as for pullImage, and INVALID_ARGUMENT when it is no image archive.
  */
 export async function loadImage(
@@ -37,9 +36,7 @@ export async function loadImage(
       const loaded = new Map<ImageId, string[]>();
       for (const { root, refs } of await imagesInArchive(files, limits)) {
         const what = `image "${refs[0]?.ref ?? root.digest}" of the archive`;
-        const recorder = new PullRecorder(0, what, () => {});
-        const job = { deps, call, source: content, what, recorder };
-        const id = await installImage(job, steps, root, refs);
+        const id = await installLocal({ deps, call, source: content, what }, steps, root, refs);
         loaded.set(id, [...(loaded.get(id) ?? []), ...refs.map(({ ref }) => ref)]);
       }
       return [...loaded].map(([id, references]) => ({ id, references }));
@@ -49,14 +46,5 @@ export async function loadImage(
     throw error;
   } finally {
     await removeSpool(deps, call, directory);
-  }
-}
-
-/** What stays is found by the sweep at the next start. */
-async function removeSpool(deps: ImageDeps, call: Call, directory: string): Promise<void> {
-  try {
-    await deps.kernel.removeTree(directory);
-  } catch (error) {
-    call.log.error({ path: directory, error: messageOf(error) }, "remove spooled archive failed");
   }
 }

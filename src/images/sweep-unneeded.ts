@@ -3,6 +3,7 @@ import type { Logger } from "../lib/call.ts";
 import { messageOf } from "../lib/errors.ts";
 import { deleteBlob, unheldBlobs } from "../store/blobs.ts";
 import { abandonedLayers, forgetRetired } from "../store/retired-layers.ts";
+import { removeLayer } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
 
 /**
@@ -12,7 +13,7 @@ export async function sweepUnneeded(deps: ImageDeps, log: Logger): Promise<void>
   for (const number of abandonedLayers(deps.store)) {
     const path = deps.paths.layer(number);
     try {
-      await deps.kernel.removeTree(path);
+      await removeLayer(deps, number);
       forgetRetired(deps.store, number);
     } catch (error) {
       log.error({ path, error: messageOf(error) }, "remove replaced layer failed");

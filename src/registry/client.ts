@@ -10,6 +10,7 @@ import { digestOf } from "./digest.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { badContent, RegistryFailure } from "./failure.ts";
 import { HostRules } from "./host-rules.ts";
+import { PushTarget } from "./push-target.ts";
 import { isDigest, type Reference } from "./reference.ts";
 import { type Asker, type CredentialSource, Requester } from "./requester.ts";
 import { withRetries } from "./retry.ts";
@@ -147,6 +148,16 @@ export class RegistryClient {
       }
     }
     throw summary(failures);
+  }
+
+  /**
+   * Where pushes to the reference's repository go. Errors: INVALID_ARGUMENT, FAILED_PRECONDITION (host
+   * files).
+   */
+  async pushTarget({ reference, auth, signal }: RegistryRequest): Promise<PushTarget> {
+    const [endpoint] = await this.rules.endpoints(reference.host, "push");
+    const request = { repository: reference.repository, auth, signal };
+    return new PushTarget(this.requester, endpoint as Endpoint, request, this.#timings);
   }
 
   /** Closes all connections. */

@@ -59,6 +59,12 @@ export const untagImage = method(`${S}/UntagImage`, images.UntagImageRequest, im
 export const pruneImages = method(`${S}/PruneImages`, images.PruneImagesRequest, images.PruneImagesResponse);
 export const diskUsage = method(`${S}/DiskUsage`, images.DiskUsageRequest, images.DiskUsageResponse);
 
+export const saveImage = method(`${S}/SaveImage`, images.SaveImageRequest, images.SaveImageResponse);
+export const importImage = method(`${S}/ImportImage`, images.ImportImageRequest, images.ImportImageResponse);
+export const pushImage = method(`${S}/PushImage`, images.PushImageRequest, images.PushImageResponse);
+export const verifyImage = method(`${S}/VerifyImage`, images.VerifyImageRequest, images.VerifyImageResponse);
+export const repairImage = method(`${S}/RepairImage`, images.RepairImageRequest, images.RepairImageResponse);
+
 export const version = method(`${R}/Version`, cri.VersionRequest, cri.VersionResponse);
 export const runPodSandbox = method(
   `${R}/RunPodSandbox`,

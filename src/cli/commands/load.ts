@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import type { LoadImageRequest, LoadImageResponse } from "../../gen/berth/v1/engine.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Parsed } from "../arguments/options.ts";
@@ -15,7 +15,7 @@ export const command: Command = {
       short: "i",
       kind: "text",
       value: "string",
-      help: "Read a tar file (default: standard input)",
+      help: "Read a tar file or a layout directory (default: standard input)",
     },
     { name: "quiet", short: "q", kind: "flag", help: "Print ids only" },
   ],
@@ -55,6 +55,10 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
 
 async function openTar(path: string): Promise<AsyncIterable<Buffer>> {
   try {
+    if ((await stat(path)).isDirectory()) {
+      const { packLayout } = await import("../layout-directory.ts");
+      return packLayout(path);
+    }
     const file = await open(path, "r");
     return file.createReadStream({ highWaterMark: BLOCK });
   } catch (error) {

@@ -1,6 +1,6 @@
 // Pulls from a real registry with the real unpacker; umoci says what the tree must be.
 
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ImageDeps } from "../../../src/images/deps.ts";
@@ -21,6 +21,7 @@ import {
   packLayout,
   pushLayout,
   run,
+  treeOf,
   unpackWithUmoci,
   withZstd,
 } from "./support/umoci-image.ts";
@@ -61,31 +62,6 @@ const pull = (image: string) => pullImage(deps, backgroundCall(), { image });
 const namesIn = (path: string) => (existsSync(path) ? readdirSync(path) : []);
 const layersLeft = () => readdirSync(dirname(deps.paths.layer(0)));
 
-/** The image's tree as overlay shows it, from inside a mount namespace of its own. */
-function treeOf(reference: string): string {
-  const image = imageStatus(deps, reference);
-  const lower = [...(image?.layers ?? [])].reverse().map((number) => deps.paths.layer(number));
-  const target = join(root, "merged");
-  mkdirSync(target);
-  const script = 'mount -t overlay overlay -o "lowerdir=$1" "$2" && cp -a --preserve=all "$2/." "$3"';
-  const copy = join(root, "copy");
-  mkdirSync(copy);
-  run(
-    "unshare",
-    "--mount",
-    "--propagation",
-    "private",
-    "sh",
-    "-ec",
-    script,
-    "sh",
-    lower.join(":"),
-    target,
-    copy,
-  );
-  return describeTree(copy);
-}
-
 describe("a pull through a mirror", () => {
   it.each(["gzip", "zstd"])("unpacks %s layers to the tree that umoci makes", async (tag) => {
     const reference = `registry.k8s.io/e2e/app:${tag}`;
@@ -95,7 +71,7 @@ describe("a pull through a mirror", () => {
       repoTags: [reference],
       config: { user: "1000:2000" },
     });
-    expect(treeOf(reference)).toBe(oracle);
+    expect(treeOf(deps, reference, root)).toBe(oracle);
     expect(readdirSync(deps.paths.staging)).toEqual([]);
   });
 
@@ -181,6 +157,6 @@ it.each([
   const archive = join(root, "archive.tar");
   make(archive);
   const [loaded] = await loadImage(deps, backgroundCall(), createReadStream(archive));
-  expect(treeOf(loaded?.id ?? "")).toBe(oracle);
+  expect(treeOf(deps, loaded?.id ?? "", root)).toBe(oracle);
   expect(readdirSync(deps.paths.staging)).toEqual([]);
 });

@@ -6,7 +6,12 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type {
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 
 export const protobufPackage = "berth.v1";
 
@@ -77,6 +82,99 @@ export interface DiskUsageResponse {
   /** Of the file system. */
   free: bigint;
   capacity: bigint;
+}
+
+export interface SaveImageRequest {
+  references: string[];
+  /** "docker" (also when empty) or "oci". */
+  format: string;
+}
+
+export interface SaveImageResponse {
+  data: Buffer;
+}
+
+export interface ImportImageRequest {
+  /** In the first message, and only there: tag of the image, or empty. */
+  reference: string;
+  /** Instructions of a Dockerfile. */
+  changes: string[];
+  message: string;
+  data: Buffer;
+}
+
+export interface ImportImageResponse {
+  imageId: string;
+}
+
+/** Credentials of one call. They are used, and never kept or logged. */
+export interface Credentials {
+  username: string;
+  password: string;
+}
+
+export interface PushImageRequest {
+  image: string;
+  /** Where to, when that is not what the image is called. */
+  target: string;
+  credentials: Credentials | undefined;
+}
+
+export interface PushProgress {
+  /** Digest of the layer. */
+  layer: string;
+  /** "check", "compress", "upload", "present", "mounted" or "done". */
+  phase: string;
+  bytes: bigint;
+  total: bigint;
+}
+
+export interface PushImageResponse {
+  layers: PushProgress[];
+  /** Set in the last message. */
+  reference: string;
+  digest: string;
+  size: bigint;
+  /** Layers that were compressed anew: then the digest is not that of the image that was pulled. */
+  recompressed: string[];
+}
+
+export interface VerifyImageRequest {
+  /** Empty: all images. */
+  reference: string;
+  /** Contents and attributes too. */
+  full: boolean;
+}
+
+export interface DamagedEntry {
+  path: string;
+  what: string;
+}
+
+export interface VerifyImageResponse {
+  diffId: string;
+  /** Names of images that have the layer. */
+  images: string[];
+  /** Empty when it is sound. */
+  damage: string;
+  entries: DamagedEntry[];
+}
+
+export interface RepairImageRequest {
+  /** Empty: all images. */
+  reference: string;
+  credentials: Credentials | undefined;
+}
+
+export interface RepairImageResponse {
+  imageId: string;
+  name: string;
+  /** Diff IDs of layers that were fetched anew. */
+  layers: string[];
+  /** Why some were not; empty when all were. */
+  failure: string;
+  /** Containers that go on with the damaged copy. */
+  containers: string[];
 }
 
 function createBaseTagImageRequest(): TagImageRequest {
@@ -859,6 +957,1022 @@ export const DiskUsageResponse: MessageFns<DiskUsageResponse> = {
   },
 };
 
+function createBaseSaveImageRequest(): SaveImageRequest {
+  return { references: [], format: "" };
+}
+
+export const SaveImageRequest: MessageFns<SaveImageRequest> = {
+  encode(message: SaveImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.references) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.format !== "") {
+      writer.uint32(18).string(message.format);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SaveImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSaveImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.references.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.format = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SaveImageRequest>): SaveImageRequest {
+    return SaveImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SaveImageRequest>): SaveImageRequest {
+    const message = createBaseSaveImageRequest();
+    message.references = object.references?.map((e) => e) || [];
+    message.format = object.format ?? "";
+    return message;
+  },
+};
+
+function createBaseSaveImageResponse(): SaveImageResponse {
+  return { data: Buffer.alloc(0) };
+}
+
+export const SaveImageResponse: MessageFns<SaveImageResponse> = {
+  encode(message: SaveImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SaveImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSaveImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SaveImageResponse>): SaveImageResponse {
+    return SaveImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SaveImageResponse>): SaveImageResponse {
+    const message = createBaseSaveImageResponse();
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseImportImageRequest(): ImportImageRequest {
+  return { reference: "", changes: [], message: "", data: Buffer.alloc(0) };
+}
+
+export const ImportImageRequest: MessageFns<ImportImageRequest> = {
+  encode(message: ImportImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reference !== "") {
+      writer.uint32(10).string(message.reference);
+    }
+    for (const v of message.changes) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(34).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.changes.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportImageRequest>): ImportImageRequest {
+    return ImportImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportImageRequest>): ImportImageRequest {
+    const message = createBaseImportImageRequest();
+    message.reference = object.reference ?? "";
+    message.changes = object.changes?.map((e) => e) || [];
+    message.message = object.message ?? "";
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseImportImageResponse(): ImportImageResponse {
+  return { imageId: "" };
+}
+
+export const ImportImageResponse: MessageFns<ImportImageResponse> = {
+  encode(message: ImportImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportImageResponse>): ImportImageResponse {
+    return ImportImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportImageResponse>): ImportImageResponse {
+    const message = createBaseImportImageResponse();
+    message.imageId = object.imageId ?? "";
+    return message;
+  },
+};
+
+function createBaseCredentials(): Credentials {
+  return { username: "", password: "" };
+}
+
+export const Credentials: MessageFns<Credentials> = {
+  encode(message: Credentials, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.username !== "") {
+      writer.uint32(10).string(message.username);
+    }
+    if (message.password !== "") {
+      writer.uint32(18).string(message.password);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Credentials {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCredentials();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.password = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Credentials>): Credentials {
+    return Credentials.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Credentials>): Credentials {
+    const message = createBaseCredentials();
+    message.username = object.username ?? "";
+    message.password = object.password ?? "";
+    return message;
+  },
+};
+
+function createBasePushImageRequest(): PushImageRequest {
+  return { image: "", target: "", credentials: undefined };
+}
+
+export const PushImageRequest: MessageFns<PushImageRequest> = {
+  encode(message: PushImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.credentials !== undefined) {
+      Credentials.encode(message.credentials, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.credentials = Credentials.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PushImageRequest>): PushImageRequest {
+    return PushImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushImageRequest>): PushImageRequest {
+    const message = createBasePushImageRequest();
+    message.image = object.image ?? "";
+    message.target = object.target ?? "";
+    message.credentials = (object.credentials !== undefined && object.credentials !== null)
+      ? Credentials.fromPartial(object.credentials)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePushProgress(): PushProgress {
+  return { layer: "", phase: "", bytes: 0n, total: 0n };
+}
+
+export const PushProgress: MessageFns<PushProgress> = {
+  encode(message: PushProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.layer !== "") {
+      writer.uint32(10).string(message.layer);
+    }
+    if (message.phase !== "") {
+      writer.uint32(18).string(message.phase);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asIntN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type int64 too large");
+      }
+      writer.uint32(24).int64(message.bytes);
+    }
+    if (message.total !== 0n) {
+      if (BigInt.asIntN(64, message.total) !== message.total) {
+        throw new globalThis.Error("value provided for field message.total of type int64 too large");
+      }
+      writer.uint32(32).int64(message.total);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.layer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.phase = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.total = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PushProgress>): PushProgress {
+    return PushProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushProgress>): PushProgress {
+    const message = createBasePushProgress();
+    message.layer = object.layer ?? "";
+    message.phase = object.phase ?? "";
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.total = (object.total !== undefined && object.total !== null) ? BigInt(object.total) : 0n;
+    return message;
+  },
+};
+
+function createBasePushImageResponse(): PushImageResponse {
+  return { layers: [], reference: "", digest: "", size: 0n, recompressed: [] };
+}
+
+export const PushImageResponse: MessageFns<PushImageResponse> = {
+  encode(message: PushImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.layers) {
+      PushProgress.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.reference !== "") {
+      writer.uint32(18).string(message.reference);
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    if (message.size !== 0n) {
+      if (BigInt.asIntN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type int64 too large");
+      }
+      writer.uint32(32).int64(message.size);
+    }
+    for (const v of message.recompressed) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.layers.push(PushProgress.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.size = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.recompressed.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PushImageResponse>): PushImageResponse {
+    return PushImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushImageResponse>): PushImageResponse {
+    const message = createBasePushImageResponse();
+    message.layers = object.layers?.map((e) => PushProgress.fromPartial(e)) || [];
+    message.reference = object.reference ?? "";
+    message.digest = object.digest ?? "";
+    message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : 0n;
+    message.recompressed = object.recompressed?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseVerifyImageRequest(): VerifyImageRequest {
+  return { reference: "", full: false };
+}
+
+export const VerifyImageRequest: MessageFns<VerifyImageRequest> = {
+  encode(message: VerifyImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reference !== "") {
+      writer.uint32(10).string(message.reference);
+    }
+    if (message.full !== false) {
+      writer.uint32(16).bool(message.full);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.full = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VerifyImageRequest>): VerifyImageRequest {
+    return VerifyImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyImageRequest>): VerifyImageRequest {
+    const message = createBaseVerifyImageRequest();
+    message.reference = object.reference ?? "";
+    message.full = object.full ?? false;
+    return message;
+  },
+};
+
+function createBaseDamagedEntry(): DamagedEntry {
+  return { path: "", what: "" };
+}
+
+export const DamagedEntry: MessageFns<DamagedEntry> = {
+  encode(message: DamagedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.what !== "") {
+      writer.uint32(18).string(message.what);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DamagedEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDamagedEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.what = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DamagedEntry>): DamagedEntry {
+    return DamagedEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DamagedEntry>): DamagedEntry {
+    const message = createBaseDamagedEntry();
+    message.path = object.path ?? "";
+    message.what = object.what ?? "";
+    return message;
+  },
+};
+
+function createBaseVerifyImageResponse(): VerifyImageResponse {
+  return { diffId: "", images: [], damage: "", entries: [] };
+}
+
+export const VerifyImageResponse: MessageFns<VerifyImageResponse> = {
+  encode(message: VerifyImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.diffId !== "") {
+      writer.uint32(10).string(message.diffId);
+    }
+    for (const v of message.images) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.damage !== "") {
+      writer.uint32(26).string(message.damage);
+    }
+    for (const v of message.entries) {
+      DamagedEntry.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.diffId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.images.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.damage = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.entries.push(DamagedEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VerifyImageResponse>): VerifyImageResponse {
+    return VerifyImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyImageResponse>): VerifyImageResponse {
+    const message = createBaseVerifyImageResponse();
+    message.diffId = object.diffId ?? "";
+    message.images = object.images?.map((e) => e) || [];
+    message.damage = object.damage ?? "";
+    message.entries = object.entries?.map((e) => DamagedEntry.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRepairImageRequest(): RepairImageRequest {
+  return { reference: "", credentials: undefined };
+}
+
+export const RepairImageRequest: MessageFns<RepairImageRequest> = {
+  encode(message: RepairImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reference !== "") {
+      writer.uint32(10).string(message.reference);
+    }
+    if (message.credentials !== undefined) {
+      Credentials.encode(message.credentials, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RepairImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRepairImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credentials = Credentials.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RepairImageRequest>): RepairImageRequest {
+    return RepairImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RepairImageRequest>): RepairImageRequest {
+    const message = createBaseRepairImageRequest();
+    message.reference = object.reference ?? "";
+    message.credentials = (object.credentials !== undefined && object.credentials !== null)
+      ? Credentials.fromPartial(object.credentials)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRepairImageResponse(): RepairImageResponse {
+  return { imageId: "", name: "", layers: [], failure: "", containers: [] };
+}
+
+export const RepairImageResponse: MessageFns<RepairImageResponse> = {
+  encode(message: RepairImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    for (const v of message.layers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.failure !== "") {
+      writer.uint32(34).string(message.failure);
+    }
+    for (const v of message.containers) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RepairImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRepairImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.layers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.failure = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.containers.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RepairImageResponse>): RepairImageResponse {
+    return RepairImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RepairImageResponse>): RepairImageResponse {
+    const message = createBaseRepairImageResponse();
+    message.imageId = object.imageId ?? "";
+    message.name = object.name ?? "";
+    message.layers = object.layers?.map((e) => e) || [];
+    message.failure = object.failure ?? "";
+    message.containers = object.containers?.map((e) => e) || [];
+    return message;
+  },
+};
+
 export type ImagesService = typeof ImagesService;
 export const ImagesService = {
   /** Gives an image a further name. */
@@ -891,6 +2005,56 @@ export const ImagesService = {
     responseSerialize: (value: PruneImagesResponse): Buffer => Buffer.from(PruneImagesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PruneImagesResponse => PruneImagesResponse.decode(value),
   },
+  /** Images as one tar. */
+  saveImage: {
+    path: "/berth.v1.Images/SaveImage" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: SaveImageRequest): Buffer => Buffer.from(SaveImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SaveImageRequest => SaveImageRequest.decode(value),
+    responseSerialize: (value: SaveImageResponse): Buffer => Buffer.from(SaveImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SaveImageResponse => SaveImageResponse.decode(value),
+  },
+  /** An image of one layer out of a root file system in a tar. */
+  importImage: {
+    path: "/berth.v1.Images/ImportImage" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: ImportImageRequest): Buffer => Buffer.from(ImportImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportImageRequest => ImportImageRequest.decode(value),
+    responseSerialize: (value: ImportImageResponse): Buffer => Buffer.from(ImportImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportImageResponse => ImportImageResponse.decode(value),
+  },
+  /** Sends an image to a registry; the last message tells what it is there. */
+  pushImage: {
+    path: "/berth.v1.Images/PushImage" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: PushImageRequest): Buffer => Buffer.from(PushImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PushImageRequest => PushImageRequest.decode(value),
+    responseSerialize: (value: PushImageResponse): Buffer => Buffer.from(PushImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PushImageResponse => PushImageResponse.decode(value),
+  },
+  /** Compares layers on disk with what they were unpacked from; one message for each layer. */
+  verifyImage: {
+    path: "/berth.v1.Images/VerifyImage" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: VerifyImageRequest): Buffer => Buffer.from(VerifyImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): VerifyImageRequest => VerifyImageRequest.decode(value),
+    responseSerialize: (value: VerifyImageResponse): Buffer => Buffer.from(VerifyImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): VerifyImageResponse => VerifyImageResponse.decode(value),
+  },
+  /** Fetches damaged layers again; one message for each image that had some. */
+  repairImage: {
+    path: "/berth.v1.Images/RepairImage" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: RepairImageRequest): Buffer => Buffer.from(RepairImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RepairImageRequest => RepairImageRequest.decode(value),
+    responseSerialize: (value: RepairImageResponse): Buffer => Buffer.from(RepairImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RepairImageResponse => RepairImageResponse.decode(value),
+  },
   /** What the directory of durable data holds; the figures add up to it. */
   diskUsage: {
     path: "/berth.v1.Images/DiskUsage" as const,
@@ -910,6 +2074,16 @@ export interface ImagesServer extends UntypedServiceImplementation {
   untagImage: handleUnaryCall<UntagImageRequest, UntagImageResponse>;
   /** Removes images that nothing needs. */
   pruneImages: handleUnaryCall<PruneImagesRequest, PruneImagesResponse>;
+  /** Images as one tar. */
+  saveImage: handleServerStreamingCall<SaveImageRequest, SaveImageResponse>;
+  /** An image of one layer out of a root file system in a tar. */
+  importImage: handleClientStreamingCall<ImportImageRequest, ImportImageResponse>;
+  /** Sends an image to a registry; the last message tells what it is there. */
+  pushImage: handleServerStreamingCall<PushImageRequest, PushImageResponse>;
+  /** Compares layers on disk with what they were unpacked from; one message for each layer. */
+  verifyImage: handleServerStreamingCall<VerifyImageRequest, VerifyImageResponse>;
+  /** Fetches damaged layers again; one message for each image that had some. */
+  repairImage: handleServerStreamingCall<RepairImageRequest, RepairImageResponse>;
   /** What the directory of durable data holds; the figures add up to it. */
   diskUsage: handleUnaryCall<DiskUsageRequest, DiskUsageResponse>;
 }

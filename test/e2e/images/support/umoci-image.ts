@@ -2,9 +2,11 @@
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, zstdCompressSync } from "node:zlib";
+import type { ImageDeps } from "../../../../src/images/deps.ts";
+import { imageStatus } from "../../../../src/images/image-status.ts";
 import type { Descriptor, ImageIndex, ImageManifest } from "../../../../src/types/oci-image.ts";
 
 /** A layout below `folder` with one image "t" of three layers: files, removals, replaced things. */
@@ -90,4 +92,29 @@ export function describeTree(directory: string): string {
 
 export function run(command: string, ...args: string[]): string {
   return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** The image's tree as overlay shows it, from inside a mount namespace of its own. */
+export function treeOf(deps: ImageDeps, reference: string, folder: string): string {
+  const image = imageStatus(deps, reference);
+  const lower = [...(image?.layers ?? [])].reverse().map((number) => deps.paths.layer(number));
+  // An overlay without an upper directory wants two lower ones.
+  lower.push(mkdtempSync(join(folder, "empty-")));
+  const target = mkdtempSync(join(folder, "merged-"));
+  const script = 'mount -t overlay overlay -o "lowerdir=$1" "$2" && cp -a --preserve=all "$2/." "$3"';
+  const copy = mkdtempSync(join(folder, "copy-"));
+  run(
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-ec",
+    script,
+    "sh",
+    lower.join(":"),
+    target,
+    copy,
+  );
+  return describeTree(copy);
 }

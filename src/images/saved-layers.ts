@@ -1,0 +1,113 @@
+// The layers of an image as blobs: in the form in which they came when that was kept, else as the very tar
+// that they were, made again from the directory and its record.
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { BerthError } from "../lib/errors.ts";
+import { findBlob } from "../store/blobs.ts";
+import { findLayerRow, setLayerDamage } from "../store/layers.ts";
+import type { Digest } from "../types/ids.ts";
+import type { Image } from "../types/image.ts";
+import { type Descriptor, mediaTypes } from "../types/oci-image.ts";
+import type { ImageDeps } from "./deps.ts";
+import { readDocument, readImageConfig } from "./read-manifest.ts";
+import { refuseDamaged } from "./refuse-damaged.ts";
+
+export interface SavedLayer {
+  readonly diffId: Digest;
+  /** What the image's own manifest says of the layer. */
+  readonly original: Descriptor;
+  /** What `open` gives. */
+  readonly descriptor: Descriptor;
+  /** The bytes, checked while they are read: what is not as it was rejects with DATA_LOSS at the end. */
+  open(): AsyncIterable<Uint8Array>;
+}
+
+export interface SavedImage {
+  readonly image: Image;
+  readonly config: Descriptor;
+  readonly manifest: { readonly mediaType: string; readonly digest: Digest; readonly bytes: Uint8Array };
+  /** The lowest first, as the manifest lists them: one that occurs twice is there twice. */
+  readonly layers: readonly SavedLayer[];
+}
+
+/** Everything of an image. FAILED_PRECONDITION when a layer is damaged, or cannot be made again. */
+export async function savedImage(
+  deps: ImageDeps,
+  image: Image,
+  manifest: SavedImage["manifest"],
+  /** Prefer kept blobs to plain tars. */
+  compressed: boolean,
+  doing: string,
+): Promise<SavedImage> {
+  refuseDamaged(deps.store, image, doing);
+  const document = readDocument(manifest.bytes, manifest.mediaType, `manifest of image "${image.id}"`);
+  if (document.kind !== "manifest") throw new BerthError("INTERNAL", `${doing}: its manifest is an index`);
+  const config = readImageConfig(Buffer.from(image.configJson), `config of image "${image.id}"`);
+  const diffIds = config.rootfs.diff_ids ?? [];
+  const layers: SavedLayer[] = [];
+  for (const [position, diffId] of diffIds.entries()) {
+    const original = document.manifest.layers[position];
+    if (original === undefined) throw new BerthError("INTERNAL", `${doing}: its manifest lacks a layer`);
+    layers.push(await savedLayer(deps, diffId, original, compressed, doing));
+  }
+  return { image, config: document.manifest.config, manifest, layers };
+}
+
+async function savedLayer(
+  deps: ImageDeps,
+  diffId: Digest,
+  original: Descriptor,
+  compressed: boolean,
+  doing: string,
+): Promise<SavedLayer> {
+  const kept = findBlob(deps.store, original.digest) !== undefined;
+  const openKept = () => checkedBlob(deps, original);
+  if (kept && compressed) return { diffId, original, descriptor: original, open: openKept };
+  const layer = findLayerRow(deps.store, diffId);
+  if (layer === undefined) throw new BerthError("INTERNAL", `${doing}: layer "${diffId}" has no row`);
+  const [directory, record] = [deps.paths.layer(layer.number), deps.paths.layerRecord(layer.number)];
+  const { lost, unpackedBytes } = await deps.kernel.readLayerRecord(record);
+  if (lost === "") {
+    const descriptor = { mediaType: mediaTypes.ociLayer, digest: diffId, size: unpackedBytes };
+    const open = () => markedWhenDamaged(deps, layer.number, deps.kernel.recreateLayer(directory, record));
+    return { diffId, original, descriptor, open };
+  }
+  if (kept) return { diffId, original, descriptor: original, open: openKept };
+  throw new BerthError(
+    "FAILED_PRECONDITION",
+    `${doing}: layer "${diffId}" holds "${lost}" twice, of which one is not on disk: its tar cannot ` +
+      "be made again; set keep_blobs under [images], remove the image and pull it again",
+  );
+}
+
+async function* checkedBlob(deps: ImageDeps, { digest }: Descriptor): AsyncGenerator<Uint8Array> {
+  const [algorithm = ""] = digest.split(":");
+  const hash = createHash(algorithm);
+  for await (const chunk of createReadStream(deps.paths.blob(digest), { highWaterMark: 256 * 1024 })) {
+    hash.update(chunk as Buffer);
+    yield chunk as Buffer;
+  }
+  const actual = `${algorithm}:${hash.digest("hex")}`;
+  if (actual !== digest) {
+    throw new BerthError(
+      "DATA_LOSS",
+      `read kept blob "${digest}": what is on disk has the digest "${actual}"`,
+    );
+  }
+}
+
+async function* markedWhenDamaged(
+  deps: ImageDeps,
+  number: number,
+  tar: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* tar;
+  } catch (error) {
+    if (error instanceof BerthError && error.code === "DATA_LOSS") {
+      setLayerDamage(deps.store, number, error.message);
+    }
+    throw error;
+  }
+}
