@@ -1,37 +1,20 @@
 // The way of an image and a pod as an administrator goes it: with crictl alone.
 
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { NGINX_GREETING } from "../images/recipes.ts";
 import type { Daemon } from "./daemon.ts";
+import { CrictlFiles } from "./support/crictl-files.ts";
 import { BUSYBOX, NGINX, Stage } from "./support/stage.ts";
 
 let stage: Stage;
 let daemon: Daemon;
+let files: CrictlFiles;
 beforeAll(async () => {
   stage = await Stage.make([], [BUSYBOX, NGINX]);
   daemon = stage.daemon;
+  files = new CrictlFiles(daemon.scratch);
 });
 afterAll(() => stage.remove());
-
-/** Writes a file for crictl and returns its path. */
-function json(name: string, value: object): string {
-  const path = join(daemon.scratch.folder, `${name}.json`);
-  writeFileSync(path, JSON.stringify(value));
-  return path;
-}
-
-function podFile(name: string): string {
-  const folder = join(daemon.scratch.folder, "logs", name);
-  mkdirSync(folder, { recursive: true });
-  const metadata = { name, uid: `uid-${name}`, namespace: "default", attempt: 0 };
-  return json(name, { metadata, log_directory: folder, hostname: name, linux: {} });
-}
-
-function containerFile(name: string, image: string, more: object = {}): string {
-  return json(name, { metadata: { name }, image: { image }, log_path: `${name}.log`, linux: {}, ...more });
-}
 
 const inspect = async (verb: string, id: string) => JSON.parse(await daemon.crictl(verb, id));
 
@@ -52,10 +35,10 @@ test("an image is pulled through the mirror, keeps its name, runs, answers, and 
   expect((await inspect("inspecti", NGINX)).status.repoTags).toEqual([NGINX]);
   expect(await daemon.crictl("images", "-q")).toMatch(/^sha256:[0-9a-f]{64}$/);
 
-  const pod = podFile("web");
+  const pod = files.pod("web");
   const podId = await daemon.crictl("runp", pod);
   const { ip } = (await inspect("inspectp", podId)).status.network;
-  const id = await daemon.crictl("create", podId, containerFile("nginx", NGINX), pod);
+  const id = await daemon.crictl("create", podId, files.container("nginx", NGINX), pod);
   expect(await daemon.crictl("ps", "-a")).toContain("Created");
   await daemon.crictl("start", id);
   expect((await inspect("inspect", id)).status).toMatchObject({
@@ -96,9 +79,9 @@ async function get(url: string): Promise<string> {
 test("pods and containers run side by side, and rmp -f -a removes them all", async () => {
   await daemon.crictl("pull", BUSYBOX);
   const before = daemon.inventory();
-  const container = containerFile("sleeper", BUSYBOX, { command: ["sleep", "1000"] });
+  const container = files.container("sleeper", BUSYBOX, { command: ["sleep", "1000"] });
   const ids = await Promise.all(
-    ["a", "b", "c"].map((name) => daemon.crictl("run", container, podFile(name))),
+    ["a", "b", "c"].map((name) => daemon.crictl("run", container, files.pod(name))),
   );
   expect(new Set(ids).size).toBe(3);
   expect((await daemon.crictl("ps", "-q", "--state", "running")).split("\n").sort()).toEqual([...ids].sort());

@@ -3,9 +3,10 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
-import { exceptionFor, exceptionsOn, keptOut, thisHost, verdict } from "../critest/exceptions.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { exceptionFor, exceptionsOn, keptOut, thisHost } from "../critest/exceptions.ts";
 import { runSuite, type Spec, specNames } from "../critest/run.ts";
+import { testSpecs } from "../critest/spec-tests.ts";
 import { pushCritestImages } from "../images/critest.ts";
 import { startRegistry, type TestRegistry } from "../images/registry.ts";
 import { Daemon } from "./daemon.ts";
@@ -15,7 +16,6 @@ const critest = join(import.meta.dirname, "../../out/tools/critest");
 const PARALLEL = 4;
 const PATIENCE_MS = 8 * 60_000;
 const SETUP_MS = PATIENCE_MS + 60_000;
-const OUTPUT_LINES = 60;
 
 const exceptions = exceptionsOn(thisHost());
 const STREAMING = "[k8s.io] Streaming ";
@@ -31,14 +31,6 @@ let specs = new Map<string, Spec>();
 let before: string[] = [];
 
 const byName = (list: readonly Spec[]) => new Map(list.map((spec) => [spec.name, spec]));
-const shown = (name: string) => name.replace(/^\[k8s\.io\] /, "");
-
-function judge(context: TestContext, name: string, results: ReadonlyMap<string, Spec>): void {
-  const said = verdict(name, results.get(name), exceptions);
-  context.skip(said.kind === "skipped", said.kind === "skipped" ? said.why : "");
-  if (said.kind === "failed") throw new Error(said.why.split("\n").slice(-OUTPUT_LINES).join("\n"));
-}
-
 beforeAll(async () => {
   registry = await startRegistry();
   await pushCritestImages(registry);
@@ -73,7 +65,7 @@ describe("critest", () => {
     specs = byName((await runSuite({ ...options, patienceMs: PATIENCE_MS })).specs);
   }, SETUP_MS);
 
-  for (const name of names) test(shown(name), (context) => judge(context, name, specs));
+  testSpecs(names, exceptions, () => specs);
 
   test("nothing but the names of specs is in its report", () => {
     expect([...specs.keys()].filter((name) => !names.includes(name))).toEqual([]);
@@ -88,7 +80,7 @@ describe("critest over WebSocket", () => {
     results = byName((await runSuite({ ...options, patienceMs: PATIENCE_MS })).specs);
   }, SETUP_MS);
 
-  for (const name of streaming) test(shown(name), (context) => judge(context, name, results));
+  testSpecs(streaming, exceptions, () => results);
 });
 
 test("the suite leaves nothing behind once its images are removed", async () => {

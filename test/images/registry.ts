@@ -10,8 +10,10 @@ import type { MadeImage } from "./layout.ts";
 export interface TestRegistry {
   /** "127.0.0.1:PORT". */
   readonly host: string;
-  /** Its storage; gone after stop(). */
+  /** All it has on disk; gone after stop(). */
   readonly folder: string;
+  /** Its storage, in that folder, which another docker-registry can serve as well. */
+  readonly storage: string;
   /** Pushes under "<host>/<repository>:<tag>" and returns that reference. `target` is "repository:tag". */
   push(image: MadeImage, target: string): Promise<string>;
   stop(): Promise<void>;
@@ -27,10 +29,21 @@ function freePort(): Promise<number> {
   });
 }
 
-function configuration(storage: string, port: number): string {
-  return `version: 0.1
+/** Who may use a registry that asks for credentials. */
+export const LOGIN = { name: "somebody", password: "a:b c" };
+const STORAGE = "storage";
+const LOGIN_BCRYPT = "$2y$05$abcdefghijklmnopqrstuu9TcsGdticVpdADOqGm32Mc7Wlb/1Snu";
+
+export interface RegistryOptions {
+  /** Asks for LOGIN. */
+  readonly login?: boolean;
+}
+
+function configuration(folder: string, port: number, login: boolean): string {
+  const auth = login ? `auth: { htpasswd: { realm: test, path: "${join(folder, "htpasswd")}" } }\n` : "";
+  return `${auth}version: 0.1
 log: { level: warn, accesslog: { disabled: true } }
-storage: { filesystem: { rootdirectory: "${storage}" }, delete: { enabled: true } }
+storage: { filesystem: { rootdirectory: "${join(folder, STORAGE)}" }, delete: { enabled: true } }
 http: { addr: "127.0.0.1:${port}" }
 `;
 }
@@ -60,7 +73,7 @@ async function untilAnswering(child: ChildProcess, host: string, log: () => stri
     if (child.exitCode !== null) throw new Error(`docker-registry ended with ${child.exitCode}: ${log()}`);
     try {
       const answer = await fetch(`http://${host}/v2/`);
-      if (answer.ok) return;
+      if (answer.ok || answer.status === 401) return;
     } catch {
       // Not listening yet.
     }
@@ -68,11 +81,12 @@ async function untilAnswering(child: ChildProcess, host: string, log: () => stri
   }
 }
 
-export async function startRegistry(): Promise<TestRegistry> {
+export async function startRegistry({ login = false }: RegistryOptions = {}): Promise<TestRegistry> {
   const folder = mkdtempSync("/tmp/berth-registry-");
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
-  writeFileSync(join(folder, "config.yml"), configuration(join(folder, "storage"), port));
+  writeFileSync(join(folder, "htpasswd"), `${LOGIN.name}:${LOGIN_BCRYPT}\n`);
+  writeFileSync(join(folder, "config.yml"), configuration(folder, port, login));
   const child = spawn("docker-registry", ["serve", join(folder, "config.yml")], {
     stdio: ["ignore", "ignore", "pipe"],
     env: { ...process.env, OTEL_TRACES_EXPORTER: "none" },
@@ -99,8 +113,9 @@ export async function startRegistry(): Promise<TestRegistry> {
   }
   const push = async (image: MadeImage, target: string): Promise<string> => {
     const options = ["--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"];
+    if (login) options.push(`--dest-creds=${LOGIN.name}:${LOGIN.password}`);
     await runToEnd("skopeo", [...options, `oci:${image.layout}`, `docker://${host}/${target}`]);
     return `${host}/${target}`;
   };
-  return { host, folder, push, stop };
+  return { host, folder, storage: join(folder, STORAGE), push, stop };
 }
