@@ -60,29 +60,9 @@ const withoutMemoryController: Exception = {
   bySuite: false,
 };
 
-const BASIC = "[k8s.io] Container runtime should support basic operations on container";
-
-/** What berth itself lacks. */
-const notYet: Exception[] = [
-  { spec: "[k8s.io] Streaming ", count: 5, reason: "no streaming yet", bySuite: false },
-  {
-    spec: `${BASIC} runtime should support listing `,
-    count: 5,
-    reason: "no stats yet",
-    bySuite: false,
-  },
-  {
-    spec: "[k8s.io] Security Context UserNamespaces ",
-    count: 6,
-    reason: "no user namespaces yet",
-    bySuite: true,
-  },
-];
-
 export function exceptionsOn(host: Host): Exception[] {
   return [
     ...always,
-    ...notYet,
     ...(host.appArmor ? [] : [withoutAppArmor]),
     ...(host.memoryController ? [] : [withoutMemoryController]),
   ];

@@ -28,7 +28,7 @@ export interface SuiteOptions {
   readonly skip?: readonly string[];
   /** Further flags of critest. */
   readonly flags?: readonly string[];
-  /** After that the suite is killed. */
+  /** After that the suite is interrupted, and later killed. */
   readonly patienceMs: number;
 }
 
@@ -40,6 +40,8 @@ export interface SuiteRun {
 
 const LOG_CHARACTERS = 20_000;
 const DRY_RUN_MS = 60_000;
+/** For an interrupted suite to undo what it did, and to report. */
+const GRACE_MS = 60_000;
 
 interface SpecReport {
   LeafNodeType: string;
@@ -100,7 +102,7 @@ function run(command: string, args: readonly string[], cwd: string, patienceMs: 
   const end = () => {
     if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
   };
-  const late = setTimeout(end, patienceMs);
+  const late = setTimeout(end, patienceMs + GRACE_MS);
   process.once("exit", end);
   return new Promise<string>((resolve, reject) => {
     child.once("error", reject);
@@ -118,8 +120,8 @@ export async function specNames(critest: string): Promise<string[]> {
 }
 
 /**
- * Runs the suite. Rejects, with the end of what it wrote, when it left no report, such as after
- * `patienceMs`.
+ * Runs the suite. Specs that it did not come to are failures in the report. Rejects, with the end of what it
+ * wrote, when it left no report.
  */
 export async function runSuite(options: SuiteOptions): Promise<SuiteRun> {
   const { critest, socket, parallel = 1, focus, skip = [], flags = [], patienceMs } = options;
@@ -134,6 +136,7 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteRun> {
     ...(parallel > 1 ? [`-parallel=${parallel}`] : []),
     `-ginkgo.json-report=${join(folder, "report.json")}`,
     "-ginkgo.no-color",
+    `-ginkgo.timeout=${patienceMs}ms`,
     ...(focus === undefined ? [] : [`-ginkgo.focus=${focus}`]),
     ...skip.map((pattern) => `-ginkgo.skip=${pattern}`),
     ...flags,

@@ -14,15 +14,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import type { Spec } from "../critest/run.ts";
 import type { MadeImage } from "../images/layout.ts";
 import { debian, makeDisk, type System } from "./debian.ts";
+import { ONLY } from "./guest/support.ts";
 
 const project = join(import.meta.dirname, "../..");
 
 const PROGRAMS = ["qemu-system-x86_64", "mmdebstrap", "mke2fs"];
 const MEMORY_MIB = 2048;
-/** In between there are three boots and an emulated CPU. */
-const PATIENCE_MS = 10 * 60_000;
+/** In between there are three boots, a whole validation suite and an emulated CPU. */
+const PATIENCE_MS = 25 * 60_000;
 
 /** Why no machine can run here, or null. */
 export function obstacle(): string | null {
@@ -33,8 +35,15 @@ export function obstacle(): string | null {
   return `needs ${missing.join(", ")}: apt-get install --no-install-recommends qemu-system-x86 mmdebstrap`;
 }
 
-/** The product as it is installed, with the checks and the images they load. */
-async function makeProductDisk(folder: string, images: Readonly<Record<string, MadeImage>>): Promise<string> {
+export interface Cargo {
+  /** To be loaded, by file name. */
+  readonly images: Readonly<Record<string, MadeImage>>;
+  /** Storage of a docker-registry. */
+  readonly registry: string;
+}
+
+/** The product as it is installed, with the checks and what they use. */
+async function makeProductDisk(folder: string, { images, registry }: Cargo): Promise<string> {
   const tree = join(folder, "product");
   const put = (from: string, to: string) => cpSync(join(project, from), join(tree, to), { recursive: true });
   for (const name of ["berthd.mjs", "berth.cjs"]) put(`out/${name}`, name);
@@ -44,12 +53,15 @@ async function makeProductDisk(folder: string, images: Readonly<Record<string, M
     put(`node_modules/better-sqlite3/${part}`, `node_modules/better-sqlite3/${part}`);
   }
   put("systemd/berthd.service", "berthd.service");
-  put("test/system/guest", "checks");
+  for (const name of ["system/guest", "critest"]) put(`test/${name}`, `checks/${name}`);
+  for (const name of ["crictl", "critest", "ginkgo"]) put(`out/tools/${name}`, `tools/${name}`);
+  cpSync(registry, join(tree, "registry"), { recursive: true });
+  writeFileSync(join(tree, ONLY), process.env.BERTH_SYSTEM_CHECKS ?? "");
   writeFileSync(join(tree, "checks/package.json"), '{ "type": "module" }');
   for (const [name, { archive }] of Object.entries(images)) {
     cpSync(archive, join(tree, "images", `${name}.tar`), { recursive: true });
   }
-  await makeDisk(tree, join(folder, "product.disk"), "product", "512M");
+  await makeDisk(tree, join(folder, "product.disk"), "product", "1G");
   rmSync(tree, { recursive: true });
   return join(folder, "product.disk");
 }
@@ -72,10 +84,23 @@ export interface GuestResult {
   readonly error?: string;
 }
 
-function parseResults(text: string): Map<string, GuestResult> {
-  const lines = text.split("\n").filter((line) => line.startsWith("{") && line.trimEnd().endsWith("}"));
-  const entries = lines.map((line) => JSON.parse(line) as GuestResult & { name?: string });
-  return new Map(entries.map(({ name, ...result }) => [name ?? "end", result]));
+export interface GuestResults {
+  /** By the checks' names, and "end". */
+  readonly checks: ReadonlyMap<string, GuestResult>;
+  /** What critest said, by its specs' names. */
+  readonly specs: ReadonlyMap<string, Spec>;
+}
+
+type Line = { name?: string; spec?: Spec } & GuestResult;
+
+function parseResults(text: string): GuestResults {
+  const whole = text.split("\n").filter((line) => line.startsWith("{") && line.trimEnd().endsWith("}"));
+  const lines = whole.map((line) => JSON.parse(line) as Line);
+  const checks = lines.filter(({ spec }) => spec === undefined);
+  return {
+    checks: new Map(checks.map(({ name, ...result }) => [name ?? "end", result])),
+    specs: new Map(lines.flatMap(({ spec }) => (spec === undefined ? [] : [[spec.name, spec]]))),
+  };
 }
 
 const readOrEmpty = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
@@ -100,16 +125,14 @@ async function runQemu(args: readonly string[], log: string): Promise<void> {
 }
 
 /**
- * Boots the machine, lets it run all checks and switch itself off. Returns the results by the checks' names,
- * and what the machine wrote to its console.
+ * Boots the machine, lets it run all checks and switch itself off. Returns the results, and what the machine
+ * wrote to its console.
  */
-export async function runMachine(
-  images: Readonly<Record<string, MadeImage>>,
-): Promise<{ results: Map<string, GuestResult>; console: string }> {
+export async function runMachine(cargo: Cargo): Promise<{ results: GuestResults; console: string }> {
   const system = await debian();
   const folder = mkdtempSync(join(tmpdir(), "berth-system-"));
   try {
-    const product = await makeProductDisk(folder, images);
+    const product = await makeProductDisk(folder, cargo);
     const [results, console, log] = ["results", "console", "qemu.log"].map((name) => join(folder, name));
     await runQemu(qemuArguments(system, product, results!, console!), log!);
     return {

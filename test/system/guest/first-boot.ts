@@ -4,6 +4,7 @@
 import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { checks as critest } from "./critest.ts";
 import {
   BUSYBOX,
   berth,
@@ -295,6 +296,9 @@ const life: Check[] = [
     name: "removal leaves no cgroup, namespace, mount, rule, process or file",
     run: () => removeAll(before),
   },
+];
+
+const ending: Check[] = [
   {
     name: "a crash of the whole machine is survived: there are containers to find again",
     run() {
@@ -306,4 +310,4 @@ const life: Check[] = [
   },
 ];
 
-export const checks: readonly Check[] = [...start, ...inside, ...limits, ...life];
+export const checks: readonly Check[] = [...start, ...inside, ...limits, ...life, ...critest, ...ending];

@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -32,11 +32,20 @@ export interface Inspected {
 
 /** Where the product lies, as on a host that has it installed. */
 export const INSTALLED = "/usr/lib/berth";
+/** In INSTALLED: a regular expression of the names of the checks that are to run; nothing for all. */
+export const ONLY = "only";
 export const PROBE = "berth.test/probe:latest";
 export const BUSYBOX = "berth.test/busybox:latest";
 export const LAYERED = "berth.test/layered:latest";
 export const LAYER_COUNT = 120;
 export const PODS = "/sys/fs/cgroup/berth";
+/** The serial port that the host reads results from. */
+export const RESULTS = "/dev/ttyS1";
+
+/** A line of results, as JSON. */
+export function say(facts: object): void {
+  appendFileSync(RESULTS, `${JSON.stringify(facts)}\n`);
+}
 
 /** Emulation is slow, and nothing here is about speed. */
 const PATIENCE_MS = 60_000;
