@@ -64,11 +64,11 @@ Result ReceiveDescriptor(int socket, Fd* fd) {
 
 namespace {
 
-Result MountConsole(const InitContext& context) {
-  Result result = MakeFileInRoot(context.root, "/dev/console");
+Result MountConsole(const InitContext& context, int root) {
+  Result result = MakeFileInRoot(root, "/dev/console");
   if (!result.ok()) return result;
   Fd at;
-  result = OpenInRoot(context.root, "/dev/console", O_PATH, 0, &at);
+  result = OpenInRoot(root, "/dev/console", O_PATH, 0, &at);
   if (!result.ok()) return result;
   Fd tree(open_tree(context.terminal, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
   if (!tree.valid()) return Result::last("open_tree", "/dev/console");
@@ -103,7 +103,7 @@ Result Console(InitContext& context, const PlanStep& step) {
     if (ioctl(context.terminal, TIOCSWINSZ, &size) != 0) return Result::last("ioctl TIOCSWINSZ", "console");
   }
   if (context.root_is_ours) {
-    result = MountConsole(context);
+    result = MountConsole(context, root);
     if (!result.ok()) return result;
   }
   result = SendDescriptor(context.sync, InitMessageKind::kConsole, master.get());

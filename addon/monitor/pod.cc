@@ -61,6 +61,9 @@ struct Unsharing {
 
 Result UnshareInside(void* argument) {
   Unsharing& made = *static_cast<Unsharing*>(argument);
+  // What comes with the namespaces, such as /dev/mqueue, belongs to who makes them.
+  Result result = BecomeRoot();
+  if (!result.ok()) return result;
   if (unshare(made.flags) != 0) return Result::last("unshare");
   made.ipc = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
   made.uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);

@@ -18,4 +18,8 @@ int TrySyscalls(int count, char** words);
 int Serve(int count, char** words);
 int Connect(int count, char** words);
 
+int Unmount(int count, char** words);
+int Remount(int count, char** words);
+int MountTmpfs(int count, char** words);
+
 }  // namespace probe
