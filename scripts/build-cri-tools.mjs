@@ -1,6 +1,6 @@
 // Builds what the end-to-end tests drive the daemon with, at the versions that test/cri-tools/go.mod pins,
-// into out/tools: crictl, critest (the validation suite of the CRI) and ginkgo (which runs critest in several
-// processes). Does nothing while the pins have not changed.
+// into out/tools: crictl, critest (the validation suite of the CRI), ginkgo (which runs critest in several
+// processes) and streams (a client of streaming URLs, test/cri-tools/streams). Does nothing while nothing changed.
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -17,11 +17,13 @@ const PROGRAMS = [
   { name: "crictl", verb: ["build"], path: `${PACKAGE}/cmd/crictl` },
   { name: "critest", verb: ["test", "-c"], path: `${PACKAGE}/cmd/critest` },
   { name: "ginkgo", verb: ["build"], path: "github.com/onsi/ginkgo/v2/ginkgo" },
+  { name: "streams", verb: ["build"], path: "./streams" },
 ];
 
 /** Throws when there is no Go that can build them. */
 export async function buildCriTools() {
-  const hash = hashFiles([...["go.mod", "go.sum"].map((name) => join(module, name)), import.meta.filename]);
+  const sources = ["go.mod", "go.sum", "streams/main.go"].map((name) => join(module, name));
+  const hash = hashFiles([...sources, import.meta.filename]);
   if (PROGRAMS.every(({ name }) => existsSync(join(folder, name))) && isCurrent("cri-tools", hash)) return;
   mkdirSync(folder, { recursive: true });
   const go = await findGo(join(module, "go.mod"));

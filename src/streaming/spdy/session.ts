@@ -66,6 +66,8 @@ export class SpdySession implements SessionLink {
   #over = false;
   #finishing = false;
   #lastStreamId = 0;
+  /** One answer is enough for all pieces of a frame. */
+  #lastInvalid = 0;
   #hasReplied = false;
   #clientHasWindows = false;
   #initialWindow = INITIAL_WINDOW_BYTES;
@@ -226,7 +228,10 @@ export class SpdySession implements SessionLink {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
       // One that is over may have been written to before the client knew.
-      if (streamId > this.#lastStreamId) this.#send(rstStream(streamId, RESET.INVALID_STREAM));
+      if (streamId > this.#lastStreamId && streamId !== this.#lastInvalid) {
+        this.#lastInvalid = streamId;
+        this.#send(rstStream(streamId, RESET.INVALID_STREAM));
+      }
       return;
     }
     if (bytes.length > 0) stream.receive(bytes);

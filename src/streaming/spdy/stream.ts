@@ -68,7 +68,7 @@ export class SpdyStream extends Duplex {
     if (this.#peerEnded || this.destroyed) return;
     this.#received += bytes.length;
     this.push(bytes);
-    this.#reviewUnread();
+    this.#review();
   }
 
   /** For the session: the client will send no more. */
@@ -98,12 +98,14 @@ export class SpdyStream extends Duplex {
     written?.();
   }
 
-  override _read(): void {
-    this.#reviewUnread();
-    const taken = this.#received - this.#unread - this.#credited;
-    if (taken < INITIAL_WINDOW_BYTES / 2 || this.#peerEnded) return;
-    this.#credited += taken;
-    this.#link.sendCredit(this, taken);
+  /** What comes is pushed when it comes. */
+  override _read(): void {}
+
+  /** Everything that readers take is taken here, or was never kept. */
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    this.#review();
+    return chunk;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
@@ -131,10 +133,17 @@ export class SpdyStream extends Duplex {
     written?.(error);
   }
 
-  #reviewUnread(): void {
+  /** Tells the session what waits, and the client what was taken: its window opens again by that much. */
+  #review(): void {
+    if (this.destroyed) return;
     const change = this.readableLength - this.#unread;
-    if (change === 0 || this.destroyed) return;
-    this.#unread += change;
-    this.#link.unreadChanged(this, change);
+    if (change !== 0) {
+      this.#unread += change;
+      this.#link.unreadChanged(this, change);
+    }
+    const taken = this.#received - this.#unread - this.#credited;
+    if (taken < INITIAL_WINDOW_BYTES / 2 || this.#peerEnded) return;
+    this.#credited += taken;
+    this.#link.sendCredit(this, taken);
   }
 }

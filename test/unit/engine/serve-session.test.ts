@@ -8,58 +8,7 @@ import { silentLogger } from "../../../src/lib/call.ts";
 import { BerthError, KernelError } from "../../../src/lib/errors.ts";
 import type { StreamSession } from "../../../src/monitor/monitor.ts";
 import { startServer } from "../cli/server.ts";
-
-/** A process that does what a test tells it. */
-class FakeSession implements StreamSession {
-  onStdout: ((chunk: Buffer) => void) | undefined;
-  onStderr: ((chunk: Buffer) => void) | undefined;
-  onDrain: (() => void) | undefined;
-  stdinBlocked = false;
-  readonly log: string[] = [];
-  readonly written: Buffer[] = [];
-  exit: (exit: { exitCode: number; signal: number }) => void = () => {};
-  fail: (error: Error) => void = () => {};
-  readonly exited = new Promise<{ exitCode: number; signal: number }>((resolve, reject) => {
-    this.exit = resolve;
-    this.fail = reject;
-  });
-  readonly started = Promise.resolve({ pid: 7, startTime: 1 });
-  onEvent: (event: string) => void = () => {};
-
-  writeStdin(chunk: Uint8Array): void {
-    this.written.push(Buffer.from(chunk));
-    this.note("stdin");
-  }
-  closeStdin(): void {
-    this.note("closeStdin");
-  }
-  resize(rows: number, columns: number): void {
-    this.note(`resize ${rows}x${columns}`);
-  }
-  pause(): void {
-    this.note("pause");
-  }
-  resume(): void {
-    this.note("resume");
-  }
-  close(): void {
-    this.note("close");
-  }
-  until(event: string): Promise<void> {
-    if (this.log.includes(event)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const before = this.onEvent;
-      this.onEvent = (seen) => {
-        before(seen);
-        if (seen === event) resolve();
-      };
-    });
-  }
-  private note(event: string): void {
-    this.log.push(event);
-    this.onEvent(event);
-  }
-}
+import { NotingSession } from "../monitor/noting-session.ts";
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -93,7 +42,7 @@ const start = opening({ containerId: "c1", stdin: true, size: undefined });
 
 describe("serveSession", () => {
   it("passes input, sizes, output and the exit on", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     let asked: AttachStart | undefined;
     const { call, send } = await connect(async (message) => {
       asked = message;
@@ -124,7 +73,7 @@ describe("serveSession", () => {
   });
 
   it("takes the end of the client's messages for the end of its input", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     const { call } = await connect(async () => session);
     call.write(start);
     call.end();
@@ -134,7 +83,7 @@ describe("serveSession", () => {
   });
 
   it("closes the session when the client goes away", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     const { call } = await connect(async () => session);
     call.write(start);
     await call.responses().next();
@@ -143,7 +92,7 @@ describe("serveSession", () => {
   });
 
   it("closes the session when the connection breaks", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     const { call, channel } = await connect(async () => session);
     call.write(start);
     await call.responses().next();
@@ -152,7 +101,7 @@ describe("serveSession", () => {
   });
 
   it("closes a session that opened after its client had gone", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     let opened = (_: StreamSession) => {};
     let asked = () => {};
     const reached = new Promise<void>((resolve) => {
@@ -174,7 +123,7 @@ describe("serveSession", () => {
   });
 
   it("pauses the process while the client does not read, and goes on afterwards", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     const { call } = await connect(async () => session);
     call.write(start);
     const answers = call.responses();
@@ -193,7 +142,7 @@ describe("serveSession", () => {
   });
 
   it("stops reading the client while the process does not read", async () => {
-    const session = new FakeSession();
+    const session = new NotingSession();
     session.stdinBlocked = true;
     const { call, send } = await connect(async () => session);
     call.write(start);
@@ -216,7 +165,7 @@ describe("serveSession", () => {
   it("tells why a session could not begin, with the errno", async () => {
     const cause = new KernelError("execve", "ENOENT", "/bin/nope");
     const { call } = await connect(async () => {
-      const session = new FakeSession();
+      const session = new NotingSession();
       session.fail(new BerthError("INVALID_ARGUMENT", "exec: no such program", { cause }));
       return session;
     });
@@ -236,7 +185,7 @@ describe("serveSession", () => {
     ["a first message without a start", false],
     ["no message at all", true],
   ])("refuses %s", async (_, silent) => {
-    const { call, send } = await connect(async () => new FakeSession());
+    const { call, send } = await connect(async () => new NotingSession());
     if (!silent) send({ stdin: Buffer.from("x") });
     call.end();
     const read = async () => {
