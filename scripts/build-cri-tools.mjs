@@ -1,6 +1,7 @@
 // Builds what the end-to-end tests drive the daemon with, at the versions that test/cri-tools/go.mod pins,
 // into out/tools: crictl, critest (the validation suite of the CRI), ginkgo (which runs critest in several
-// processes) and streams (a client of streaming URLs, test/cri-tools/streams). Does nothing while nothing changed.
+// processes) and streams (a client of streaming URLs, test/cri-tools/streams). Does nothing while none of it
+// has changed.
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";

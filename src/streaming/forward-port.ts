@@ -14,6 +14,8 @@ export interface ForwardedStream {
   readonly input: Readable;
   readonly output: Writable;
   readonly error: Writable;
+  /** Whether the client can end its direction by itself. */
+  readonly halfCloses: boolean;
   /** Resets the client's stream. */
   reset(): void;
 }
@@ -39,7 +41,11 @@ export async function forwardPort(
   await dismiss(stream);
 }
 
-function join({ input, output, reset }: ForwardedStream, socket: Duplex, call: Call): Promise<void> {
+function join(
+  { input, output, halfCloses, reset }: ForwardedStream,
+  socket: Duplex,
+  call: Call,
+): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const stop = () => socket.destroy();
   // Without an end: the client took its stream back, or went away.
@@ -56,14 +62,17 @@ function join({ input, output, reset }: ForwardedStream, socket: Duplex, call: C
   });
   socket.once("close", () => {
     call.signal.removeEventListener("abort", stop);
-    // What came before a reset by the application has been passed on; the client sees a reset as well.
-    if (isBroken || !socket.readableEnded) reset();
     resolve();
+    if (!isBroken && socket.readableEnded) return;
+    // What came before a reset by the application is passed on; then the client sees a reset as well.
+    if (output.writable) output.write(Buffer.alloc(0), reset);
+    else reset();
   });
   if (output.destroyed || input.destroyed || call.signal.aborted) {
     stop();
     return promise;
   }
+  if (!halfCloses) socket.once("end", () => socket.end());
   input.pipe(socket);
   socket.pipe(output);
   return promise;

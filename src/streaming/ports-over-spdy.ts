@@ -90,6 +90,7 @@ export class PortPairs {
       input: data,
       output: data,
       error,
+      halfCloses: true,
       reset: () => data.destroy(),
     });
   }

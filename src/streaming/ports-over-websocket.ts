@@ -25,7 +25,8 @@ export async function forwardPortsOverWebSocket(
       const error = channels.writable(2 * index + 1);
       output.write(name);
       error.write(name);
-      await forwardPort(target, call, port, { input, output, error, reset: () => input.destroy() });
+      const reset = () => void input.destroy();
+      await forwardPort(target, call, port, { input, output, error, halfCloses: false, reset });
     }),
   );
 }
