@@ -1,11 +1,12 @@
 // When collections run: now and then, after a pull, and when a container went that may have been the last
-// user of something.
+// user of something. And the check of what is on disk, once after the start.
 
 import type { Call } from "../lib/call.ts";
 import { messageOf } from "../lib/errors.ts";
 import { findContainer } from "../store/containers.ts";
 import { touchImage } from "../store/images.ts";
 import type { BerthEvent } from "../types/events.ts";
+import { checkLayers } from "./check-layers.ts";
 import { collectImages } from "./collect-images.ts";
 import type { ImageDeps } from "./deps.ts";
 import { measureLayers } from "./measure-layers.ts";
@@ -29,6 +30,7 @@ export class ImageCollector {
   start(): void {
     this.#timer = setInterval(() => void this.collect(), this.#deps.config.images.gc.intervalMs);
     this.#timer.unref();
+    void checkLayers(this.#deps, this.#call);
   }
 
   stop(): void {

@@ -3,6 +3,7 @@
 import { nowMicros } from "../lib/clock.ts";
 import { BerthError, codeOf, messageOf } from "../lib/errors.ts";
 import type { Steps } from "../lib/undo.ts";
+import { holdBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
 import { type ImageRef, putRefs } from "../store/image-refs.ts";
 import { imageIdOfManifest, putImage } from "../store/images.ts";
@@ -12,6 +13,7 @@ import type { RootManifest } from "./content-source.ts";
 import { releaseLayers } from "./delete-layers.ts";
 import type { LayerJob } from "./fetch-layer.ts";
 import { recordImage } from "./image-record.ts";
+import { keepMissingBlobs } from "./keep-blobs.ts";
 import { obtainLayers } from "./obtain-layers.ts";
 import { type ImagePlan, readImage, readPlatformManifest } from "./read-image.ts";
 
@@ -40,6 +42,7 @@ export async function installImage(
   try {
     job.recorder.enter("layers");
     const layers = await steps.run("unpack-layers", () => obtainLayers(job, plan.layers));
+    await steps.run("keep-blobs", () => keepMissingBlobs(job, plan.layers, layers));
     job.recorder.enter("commit");
     await steps.run("commit", () => commit(job, plan, layers, refs));
     return await announce(job, steps, plan.id);
@@ -72,6 +75,11 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
       layers,
       refs,
     });
+    holdBlobs(
+      deps.store,
+      plan.id,
+      plan.layers.map(({ descriptor }) => descriptor.digest),
+    );
   });
 }
 

@@ -2,6 +2,7 @@ import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
 import { BerthError } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
+import { blobsOfImage, deleteBlob, type KeptBlob, unheldBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
 import { containersOfImage, deleteImage, imageVolumes } from "../store/images.ts";
 import { listLayers } from "../store/layers.ts";
@@ -10,6 +11,7 @@ import { dropUnneededRows, removeLayerTrees } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
 import { recordImage } from "./image-record.ts";
 import { resolveImage } from "./resolve-image.ts";
+import { removeBlobs } from "./sweep-unneeded.ts";
 import { idOf } from "./unused-images.ts";
 
 /**
@@ -28,17 +30,28 @@ export async function removeImage(deps: ImageDeps, call: Call, reference: string
     deps.events({ type: "image-removed", imageId: removed.image.id, at: nowMicros() });
     await steps.run("record", () => recordImage(deps, call.log, removed.image.id));
     await steps.run("remove-layers", () => removeLayerTrees(deps, call.log, removed.layers));
+    await removeBlobs(deps, call.log, removed.blobs);
   });
 }
 
-function dropRows(deps: ImageDeps, reference: string): { image: Image; layers: Layer[] } | null {
+interface Removed {
+  readonly image: Image;
+  readonly layers: readonly Layer[];
+  readonly blobs: readonly KeptBlob[];
+}
+
+function dropRows(deps: ImageDeps, reference: string): Removed | null {
   const image = resolveImage(deps.store, reference);
   if (image === null) return null;
   refuseInUse(deps, image, reference);
   const numbers = new Set(image.layers);
   const layers = listLayers(deps.store).filter((layer) => numbers.has(layer.number));
+  const kept = blobsOfImage(deps.store, image.id);
   deleteImage(deps.store, image.id);
-  return { image, layers: dropUnneededRows(deps, layers) };
+  const free = new Set(unheldBlobs(deps.store, nowMicros()).map(({ digest }) => digest));
+  const blobs = kept.filter(({ digest }) => free.has(digest));
+  for (const { digest } of blobs) deleteBlob(deps.store, digest);
+  return { image, layers: dropUnneededRows(deps, layers), blobs };
 }
 
 function refuseInUse(deps: ImageDeps, image: Image, reference: string): void {

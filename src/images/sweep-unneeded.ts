@@ -1,10 +1,14 @@
 import { rm } from "node:fs/promises";
 import type { Logger } from "../lib/call.ts";
+import { nowMicros } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import { deleteBlob, unheldBlobs } from "../store/blobs.ts";
+import { deleteBlob, type KeptBlob, unheldBlobs } from "../store/blobs.ts";
 import { abandonedLayers, forgetRetired } from "../store/retired-layers.ts";
 import { removeLayer } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
+
+/** A pull that keeps a blob has committed by then, or failed. */
+const pullMicros = 6 * 3600 * 1_000_000;
 
 /**
  * Takes off the disk what no image and no container has any more. Goes on after a failure, which is logged.
@@ -19,9 +23,14 @@ export async function sweepUnneeded(deps: ImageDeps, log: Logger): Promise<void>
       log.error({ path, error: messageOf(error) }, "remove replaced layer failed");
     }
   }
-  for (const { digest } of unheldBlobs(deps.store)) {
-    // The row first: no row, no blob.
-    deleteBlob(deps.store, digest);
+  const old = unheldBlobs(deps.store, nowMicros() - pullMicros);
+  for (const { digest } of old) deleteBlob(deps.store, digest);
+  await removeBlobs(deps, log, old);
+}
+
+/** Removes the files of blobs whose rows are gone. A failure is logged: the next start finds the file. */
+export async function removeBlobs(deps: ImageDeps, log: Logger, blobs: readonly KeptBlob[]): Promise<void> {
+  for (const { digest } of blobs) {
     const path = deps.paths.blob(digest);
     try {
       await rm(path, { force: true });

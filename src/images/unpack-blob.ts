@@ -8,6 +8,7 @@ import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
 import type { TransferObserver } from "../registry/client.ts";
 import { RegistryFailure } from "../registry/failure.ts";
 import { type LayerJob, makeLayerDirectory, type StagedLayer } from "./fetch-layer.ts";
+import { keepBlob, wantsBlob } from "./keep-blobs.ts";
 import type { LayerRecorder } from "./pull-recorder.ts";
 import type { LayerSource } from "./read-image.ts";
 
@@ -72,11 +73,15 @@ async function tryOnce(
   liars: ReadonlySet<string>,
 ): Promise<UnpackResult> {
   const { digest, size } = source.descriptor;
+  const worthIt = size >= minPartialBytes || wantsBlob(job.deps, "");
   // Of what is replayed only sha256 is computed.
-  const keep = job.source.isRemote && size >= minPartialBytes && digest.startsWith("sha256:");
+  const keep = job.source.isRemote && worthIt && digest.startsWith("sha256:");
   const lease = keep ? await job.deps.partials.lease(digest) : null;
   try {
     const result = await new Attempt(job, source, signal, record).run(staged, liars, lease);
+    if (lease !== null && wantsBlob(job.deps, result.lost)) {
+      await keepBlob(job.deps, source.descriptor, lease.path);
+    }
     await lease?.drop();
     return result;
   } catch (error) {

@@ -36,10 +36,17 @@ export function holdBlobs(store: Store, id: ImageId, digests: readonly Digest[])
   for (const digest of digests) statement(store, sql).run(id, digest);
 }
 
-/** Blobs that no image names. */
-export function unheldBlobs(store: Store): KeptBlob[] {
-  const sql = `SELECT ${columns} FROM blobs WHERE digest NOT IN (SELECT digest FROM image_blobs)`;
-  return statement<KeptBlob>(store, sql).all();
+export function blobsOfImage(store: Store, id: ImageId): KeptBlob[] {
+  const sql = `SELECT ${columns} FROM blobs WHERE digest IN (
+    SELECT digest FROM image_blobs WHERE image_id = ?)`;
+  return statement<KeptBlob>(store, sql).all(id);
+}
+
+/** Blobs that were kept before `before` and that no image names: of those younger a pull may be under way. */
+export function unheldBlobs(store: Store, before: Micros): KeptBlob[] {
+  const sql = `SELECT ${columns} FROM blobs
+    WHERE created_at <= ? AND digest NOT IN (SELECT digest FROM image_blobs)`;
+  return statement<KeptBlob>(store, sql).all(before);
 }
 
 export function blobUsage(store: Store): { bytes: number; count: number } {

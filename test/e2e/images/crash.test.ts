@@ -1,13 +1,18 @@
 // The daemon dies at every step of a pull: what the next start finds is whole or gone.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { checkLayers } from "../../../src/images/check-layers.ts";
+import { imageStatus } from "../../../src/images/image-status.ts";
 import { listImages } from "../../../src/images/list-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
+import { repairImage } from "../../../src/images/repair-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
+import { verifyImage } from "../../../src/images/verify-image.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
+import { listBlobs } from "../../../src/store/blobs.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { makeDeps } from "./support/deps.ts";
 import { makeUmociImage, pushLayout } from "./support/umoci-image.ts";
@@ -32,6 +37,12 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const namesIn = (path: string) => readdirSync(path, { withFileTypes: true }).map(({ name }) => name);
 
+function die(...args: string[]): void {
+  const script = join(import.meta.dirname, "support/pull-and-die.ts");
+  const died = spawnSync(process.execPath, [script, root, ...args], { encoding: "utf8" });
+  expect(died.signal, died.stderr).toBe("SIGKILL");
+}
+
 it.each([
   ["resolve", "after"],
   ["fetch-config", "after"],
@@ -39,24 +50,65 @@ it.each([
   ["place-layer", "before"],
   ["place-layer", "after"],
   ["unpack-layers", "after"],
+  ["keep-blobs", "after"],
   ["commit", "before"],
   ["commit", "after"],
+  ["record", "before"],
+  ["record", "after"],
 ])("death %s %s", async (step, when) => {
   const reference = `${registry.host}/e2e/app:v1`;
-  const script = join(import.meta.dirname, "support/pull-and-die.ts");
-  const died = spawnSync(process.execPath, [script, root, reference, step, when], { encoding: "utf8" });
-  expect(died.signal, died.stderr).toBe("SIGKILL");
-  const deps = makeDeps(root, {});
+  die(reference, step, when);
+  const deps = makeDeps(root, {}, { keepBlobs: true });
   try {
     await sweepImages(deps, backgroundCall());
-    const committed = step === "commit" && when === "after";
+    const committed = (step === "commit" && when === "after") || step === "record";
     const before = listImages(deps);
     expect(before).toHaveLength(committed ? 1 : 0);
     const id = await pullImage(deps, backgroundCall(), { image: reference });
     expect(listImages(deps)).toMatchObject([{ id, layers: { length: 3 } }]);
     expect(namesIn(deps.paths.staging)).toEqual([]);
     expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
+    expect(namesIn(join(deps.paths.blobs, "sha256"))).toHaveLength(3);
+    expect(listBlobs(deps.store)).toHaveLength(3);
+    await checkLayers(deps, backgroundCall());
+    expect(namesIn(deps.paths.imageRecords)).toEqual([`${id.slice("sha256:".length)}.json`]);
     expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, missing: [] });
+  } finally {
+    await deps.registry.close();
+    deps.store.close();
+  }
+});
+
+it.each([
+  ["unpack-layers", "before"],
+  ["place-layer", "before"],
+  ["place-layer", "after"],
+  ["record-layer", "after"],
+  ["commit", "before"],
+  ["commit", "after"],
+])("death %s %s of a repair leaves the damaged layer or the mended one", async (step, when) => {
+  const reference = `${registry.host}/e2e/app:v1`;
+  const begin = makeDeps(root, {});
+  await pullImage(begin, backgroundCall(), { image: reference });
+  const [image] = listImages(begin);
+  truncateSync(join(begin.paths.layer(image?.layers[0] ?? 0), "usr/share/big"), 0);
+  await verifyImage(begin, backgroundCall(), { full: false });
+  await begin.registry.close();
+  begin.store.close();
+  die(reference, step, when, "repair");
+  const deps = makeDeps(root, {});
+  try {
+    await sweepImages(deps, backgroundCall());
+    const verdicts = await verifyImage(deps, backgroundCall(), { full: true });
+    const sound = verdicts.every(({ damage }) => damage === "");
+    expect(imageStatus(deps, reference) === null).toBe(!sound);
+    await repairImage(deps, backgroundCall(), {});
+    expect(imageStatus(deps, reference)?.id).toBe(image?.id);
+    expect(await verifyImage(deps, backgroundCall(), { full: true })).toMatchObject(
+      Array(3).fill({ damage: "" }),
+    );
+    expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
+    expect(namesIn(dirname(deps.paths.layerRecord(0)))).toHaveLength(3);
   } finally {
     await deps.registry.close();
     deps.store.close();

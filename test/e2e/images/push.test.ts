@@ -1,6 +1,6 @@
 // Pushes to a real registry; skopeo says what is there afterwards.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import type { ImageDeps } from "../../../src/images/deps.ts";
@@ -8,7 +8,10 @@ import { imageStatus } from "../../../src/images/image-status.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { pushImage } from "../../../src/images/push-image.ts";
 import type { PushProgress } from "../../../src/images/push-layer.ts";
+import { removeImage } from "../../../src/images/remove-image.ts";
+import { repairImage } from "../../../src/images/repair-image.ts";
 import { tagImage } from "../../../src/images/tag-image.ts";
+import { verifyImage } from "../../../src/images/verify-image.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { makeDeps } from "./support/deps.ts";
@@ -89,6 +92,27 @@ it("to another registry the layers are made again: another digest, the same imag
   } finally {
     await other.registry.close();
     other.store.close();
+  }
+});
+
+it("with kept blobs the pulled manifest goes elsewhere, and a repair needs no registry", async () => {
+  const keeping = makeDeps(join(root, "kept"), {}, { keepBlobs: true });
+  try {
+    const id = await pullImage(keeping, call, { image: `${registry.host}/e2e/app:1` });
+    const target = `${elsewhere.host}/e2e/app:1`;
+    const pushed = await pushImage(keeping, call, { image: id, target });
+    expect(pushed).toMatchObject({ recompressed: [], digest: digestAt(`${registry.host}/e2e/app:1`) });
+    await registry.stop();
+    const [lowest = 0] = imageStatus(keeping, id)?.layers ?? [];
+    truncateSync(join(keeping.paths.layer(lowest), "usr/share/big"), 0);
+    await verifyImage(keeping, call, { full: false });
+    expect(await repairImage(keeping, call, {})).toMatchObject([{ failure: "", layers: { length: 1 } }]);
+    expect(treeOf(keeping, id, root)).toBe(oracle);
+    await removeImage(keeping, call, id);
+    expect(readdirSync(join(keeping.paths.blobs, "sha256"))).toEqual([]);
+  } finally {
+    await keeping.registry.close();
+    keeping.store.close();
   }
 });
 

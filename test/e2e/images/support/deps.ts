@@ -15,7 +15,11 @@ function loadNative(): NativeLayers {
   return createRequire(import.meta.url)(process.env.BERTH_NATIVE ?? built) as NativeLayers;
 }
 
-export function makeDeps(root: string, hosts: Record<string, RegistryHostConfig>): ImageDeps {
+export function makeDeps(
+  root: string,
+  hosts: Record<string, RegistryHostConfig>,
+  more: { keepBlobs?: boolean } = {},
+): ImageDeps {
   const images = {
     maxManifestBytes: 4 << 20,
     maxConfigBytes: 4 << 20,
@@ -23,6 +27,7 @@ export function makeDeps(root: string, hosts: Record<string, RegistryHostConfig>
     maxLayerUnpackedBytes: 1 << 30,
     maxLayerEntries: 100_000,
     parallelLayers: 3,
+    ...more,
   };
   mkdirSync(root, { recursive: true });
   return makeImageDeps({
