@@ -75,6 +75,12 @@ Result GatherFacts(Facts* facts) {
   if (!result.ok()) return result;
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return Result::last("getrlimit", "RLIMIT_NOFILE");
+  if (facts->cap_sys_resource) {
+    // What the daemon was started with does not matter then: it may raise the limit up to this.
+    result = ReadWord("/proc/sys/fs/nr_open", &word);
+    if (!result.ok()) return result;
+    limit.rlim_max = strtoull(word.c_str(), nullptr, 10);
+  }
   facts->nofile_hard = static_cast<double>(std::min(limit.rlim_max, kNofileMost));
   // A kernel without these modules has no such files.
   std::string enabled;

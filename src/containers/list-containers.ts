@@ -1,5 +1,5 @@
-import { visibleContainers } from "../store/containers.ts";
-import type { Container } from "../types/container.ts";
+import { listedContainers } from "../store/listed.ts";
+import type { ListedContainer } from "../types/container.ts";
 import { type ContainerFilter, fitsFilter } from "./container-filter.ts";
 import type { ContainerDeps } from "./deps.ts";
 
@@ -7,7 +7,7 @@ import type { ContainerDeps } from "./deps.ts";
 export function listContainers(
   deps: Pick<ContainerDeps, "store">,
   filter: ContainerFilter = {},
-): Container[] {
+): ListedContainer[] {
   const whole = filter.podId?.length === 64 ? filter.podId : undefined;
-  return visibleContainers(deps.store, whole).filter(fitsFilter(filter));
+  return listedContainers(deps.store, whole).filter(fitsFilter(filter));
 }

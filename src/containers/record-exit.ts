@@ -15,6 +15,17 @@ function reasonOf(exit: ExitFacts): string {
   return exit.exitCode === 0 ? "Completed" : "Error";
 }
 
+const SIGKILL = 9;
+
+/** The reason is the cgroup's; who was killed is told here when it was not the first process. */
+function messageOfExit({ oomKilled, signal, exitCode }: ExitFacts): string {
+  if (!oomKilled || signal === SIGKILL) return "";
+  return (
+    "the kernel killed a process of the container for lack of memory; " +
+    `the first process ended by itself with exit code ${exitCode}`
+  );
+}
+
 /**
  * Records an exit, tells who waits, and clears the container's cgroup behind it. What was recorded
  * first stays. An exit is recorded after the start that it follows, whatever order the news came in.
@@ -27,7 +38,8 @@ export async function recordExit(
 ): Promise<void> {
   await awaitStart(deps, id);
   const reason = told.reason ?? reasonOf(exit);
-  if (!commitContainerExited(deps.store, id, { ...exit, reason, message: told.message ?? "" })) return;
+  const message = told.message ?? messageOfExit(exit);
+  if (!commitContainerExited(deps.store, id, { ...exit, reason, message })) return;
   deps.signalled.delete(id);
   const container = findContainer(deps.store, id);
   if (container === null) return;
@@ -59,10 +71,27 @@ export async function recordUnseenExit(deps: ContainerDeps, container: Container
     await recordExit(deps, container.id, record);
     return;
   }
-  await recordExit(deps, container.id, unseenExit(), {
-    reason: "ContainerStatusUnknown",
-    message: "the pod's monitor ended before it could tell how the container ended",
-  });
+  const oomKilled = await wasOomKilled(deps, container);
+  await recordExit(
+    deps,
+    container.id,
+    { ...unseenExit(), oomKilled },
+    {
+      reason: oomKilled ? "OOMKilled" : "ContainerStatusUnknown",
+      message: "the pod's monitor ended before it could tell how the container ended",
+    },
+  );
+}
+
+/** As the monitor would have told: the kernel counts in the container's cgroup, which is still there. */
+async function wasOomKilled(deps: ContainerDeps, { id, cgroupPath }: Container): Promise<boolean> {
+  try {
+    const events = await deps.kernel.readCgroup(cgroupPath, "memory.events");
+    return /^oom_kill [1-9]/m.test(events ?? "");
+  } catch (error) {
+    deps.log.warn({ container: id, error: messageOf(error) }, "read memory.events");
+    return false;
+  }
 }
 
 async function readRecord(deps: ContainerDeps, stateDir: string, id: ContainerId): Promise<ExitFacts | null> {

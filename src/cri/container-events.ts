@@ -28,7 +28,7 @@ const TYPES: Readonly<Record<News["event"]["type"], readonly proto.ContainerEven
   "container-removed": [3],
 };
 
-type Reads = Pick<CriVerbs, "podSandboxStatus" | "listContainers" | "imageStatus">;
+type Reads = Pick<CriVerbs, "podSandboxStatus" | "containersInFull" | "imageStatus">;
 
 interface News {
   readonly event: Exclude<BerthEvent, { imageId: string }>;
@@ -105,10 +105,10 @@ export class ContainerEvents {
 
 /** The status of every container of a pod, the oldest first. */
 export function statusesOfPod(
-  verbs: Pick<CriVerbs, "listContainers" | "imageStatus">,
+  verbs: Pick<CriVerbs, "containersInFull" | "imageStatus">,
   podId: PodId,
 ): proto.ContainerStatus[] {
   const images = rememberImages(verbs.imageStatus);
   const toProto = (container: Container) => containerStatusToProto(container, images);
-  return verbs.listContainers({ podId }).map(toProto);
+  return verbs.containersInFull({ podId }).map(toProto);
 }

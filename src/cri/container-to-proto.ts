@@ -2,11 +2,12 @@
 
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
 import type * as proto from "../gen/runtime/v1/api.ts";
-import type { Container, ContainerMount, ImageRequest } from "../types/container.ts";
+import type { Container, ContainerMount, ImageRequest, ListedContainer } from "../types/container.ts";
 import type { ImageId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { LinuxResources } from "../types/pod.ts";
 import { containerStates, enumNumber, propagations } from "./enums.ts";
+import { Remembered } from "./list-serializer.ts";
 import { idMappingsToProto, nanoseconds } from "./pod-to-proto.ts";
 import { signalToProto } from "./signals.ts";
 
@@ -25,7 +26,17 @@ export function rememberImages(lookup: ImageLookup): ImageLookup {
   };
 }
 
-export function containerToProto(container: Container, lookup: ImageLookup): proto.Container {
+const remembered = new Remembered<ListedContainer["config"], proto.Container>();
+
+/** The same object again as long as nothing changes. */
+export function listedContainerToProto(container: ListedContainer, lookup: ImageLookup): proto.Container {
+  const image = lookup(container.imageId);
+  const state = stateOfContainer(container);
+  const madeOf = `${state} ${shownImage(container, image).image} ${digestReference(container, image)}`;
+  return remembered.get(container.config, madeOf, () => containerToProto(container, lookup));
+}
+
+export function containerToProto(container: ListedContainer, lookup: ImageLookup): proto.Container {
   const image = lookup(container.imageId);
   return {
     id: container.id,
@@ -70,7 +81,7 @@ export function containerStatusToProto(container: Container, lookup: ImageLookup
  * The image as it was asked for. The kubelet asks by id and tells the user's wording beside it: people
  * are shown a reference rather than the id, as far as one is known.
  */
-function shownImage(container: Container, image: Image | null): proto.ImageSpec {
+function shownImage(container: ListedContainer, image: Image | null): proto.ImageSpec {
   const asked = imageRequestToProto(container.config.image);
   const isId =
     container.imageRef === container.imageId || `sha256:${container.imageRef}` === container.imageId;
@@ -80,7 +91,7 @@ function shownImage(container: Container, image: Image | null): proto.ImageSpec 
 }
 
 /** "registry/repository@sha256:…", or the image's id when it has no such reference or is gone. */
-function digestReference(container: Container, image: Image | null): string {
+function digestReference(container: ListedContainer, image: Image | null): string {
   return image?.repoDigests[0] ?? container.imageId;
 }
 

@@ -6,12 +6,12 @@ import type { BerthConfig } from "../types/config.ts";
 import { batches } from "./batches.ts";
 import { type ContainerEvents, statusesOfPod } from "./container-events.ts";
 import { containerConfigFromProto, containerFilterFromProto } from "./container-from-proto.ts";
-import { containerStatusToProto, containerToProto, rememberImages } from "./container-to-proto.ts";
+import { containerStatusToProto, listedContainerToProto, rememberImages } from "./container-to-proto.ts";
 import { filled, invalidField, present, seconds, text, texts } from "./fields.ts";
 import { containerInfo, podInfo } from "./info.ts";
 import { serverStream, unary } from "./intercept.ts";
 import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
-import { nanoseconds, podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
+import { listedPodToProto, nanoseconds, podSandboxStatusToProto } from "./pod-to-proto.ts";
 import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
 import { resourcesFromProto } from "./security-from-proto.ts";
 import { metricCalls, statsCalls } from "./stats-calls.ts";
@@ -58,7 +58,7 @@ type PodCalls =
 
 function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<proto.RuntimeServiceServer, PodCalls> {
   const list = (filter: proto.PodSandboxFilter | undefined) =>
-    verbs.listPodSandbox(podFilterFromProto(filter)).map(podSandboxToProto);
+    verbs.listPodSandbox(podFilterFromProto(filter)).map(listedPodToProto);
   return {
     runPodSandbox: unary(edge, async (call, { config, runtimeHandler }) => ({
       podSandboxId: await verbs.runPodSandbox(call, {
@@ -116,7 +116,9 @@ function containerCalls(
 ): Pick<proto.RuntimeServiceServer, ContainerCalls> {
   const list = (filter: proto.ContainerFilter | undefined) => {
     const images = rememberImages(verbs.imageStatus);
-    return verbs.listContainers(containerFilterFromProto(filter)).map((row) => containerToProto(row, images));
+    return verbs
+      .listContainers(containerFilterFromProto(filter))
+      .map((row) => listedContainerToProto(row, images));
   };
   return {
     createContainer: unary(edge, async (call, request) => ({

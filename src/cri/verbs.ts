@@ -3,6 +3,7 @@
 import { attachContainer } from "../containers/attach-container.ts";
 import { containerStats } from "../containers/container-stats.ts";
 import { containerStatus } from "../containers/container-status.ts";
+import { containersInFull } from "../containers/containers-in-full.ts";
 import { createContainer } from "../containers/create-container.ts";
 import { execSync } from "../containers/exec-sync.ts";
 import { listContainerStats } from "../containers/list-container-stats.ts";
@@ -51,6 +52,7 @@ const verbs = {
   removeContainer,
   containerStatus,
   listContainers,
+  containersInFull,
   containerStats,
   listContainerStats,
   updateContainerResources,

@@ -1,7 +1,7 @@
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
-import { listContainers } from "../containers/list-containers.ts";
+import { containersInFull } from "../containers/containers-in-full.ts";
 import type { ResolveRequest, ResolveResponse } from "../gen/berth/v1/engine.ts";
-import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
+import { podsInFull } from "../pods/pods-in-full.ts";
 import type { Container } from "../types/container.ts";
 import type { Pod } from "../types/pod.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -9,14 +9,14 @@ import { containerName, isOwnPod, pick } from "./names.ts";
 
 /** The pods by id. */
 export function podsById(deps: EngineDeps): Map<string, Pod> {
-  return new Map(listPodSandbox(deps, {}).map((pod) => [pod.id, pod]));
+  return new Map(podsInFull(deps, {}).map((pod) => [pod.id, pod]));
 }
 
 /** The container that `wanted` names (see pick). */
 export function findContainer(deps: EngineDeps, wanted: string): { container: Container; pod?: Pod } {
   const pods = podsById(deps);
   const nameOf = (container: Container) => containerName(container, pods.get(container.podId));
-  const container = pick("container", listContainers(deps, {}), nameOf, wanted);
+  const container = pick("container", containersInFull(deps, {}), nameOf, wanted);
   const pod = pods.get(container.podId);
   return pod === undefined ? { container } : { container, pod };
 }

@@ -1,7 +1,7 @@
 // Rows as a listing shows them.
 
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
-import { listContainers } from "../containers/list-containers.ts";
+import { containersInFull } from "../containers/containers-in-full.ts";
 import type { ContainerSummary, ImageSummary } from "../gen/berth/v1/engine.ts";
 import { listImages } from "../images/list-images.ts";
 import type { Container } from "../types/container.ts";
@@ -23,7 +23,7 @@ export function argvOf(container: Container, image: Image | undefined): string[]
 export function containerSummaries(deps: EngineDeps): ContainerSummary[] {
   const pods = podsById(deps);
   const images = new Map(listImages(deps).map((image) => [image.id, image]));
-  return listContainers(deps, {})
+  return containersInFull(deps, {})
     .map((container) => summary(container, pods.get(container.podId), images.get(container.imageId)))
     .sort((a, b) => Number(b.createdAt - a.createdAt));
 }

@@ -143,6 +143,12 @@ export interface Container {
   readonly execTemplate: ExecTemplate;
 }
 
+/** As much of a container as a list shows. */
+export type ListedContainer = Pick<
+  Container,
+  "id" | "podId" | "imageId" | "imageRef" | "createdAt" | "preparedAt" | "startedAt" | "finishedAt"
+> & { readonly config: Pick<ContainerConfig, "metadata" | "image" | "labels" | "annotations"> };
+
 /** What an exec inherits from its container. */
 export interface ExecTemplate {
   readonly env: readonly ByteString[];

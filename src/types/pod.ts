@@ -157,5 +157,10 @@ export interface Pod {
   readonly bootId: string;
 }
 
+/** As much of a pod as a list shows. */
+export type ListedPod = Pick<Pod, "id" | "handler" | "createdAt" | "readyAt" | "stoppedAt" | "removingAt"> & {
+  readonly config: Pick<PodConfig, "metadata" | "labels" | "annotations">;
+};
+
 export type PodState = "READY" | "NOTREADY";
 export type { ByteString };

@@ -1,5 +1,5 @@
-// Every named step of every verb takes longer than the client waits. The client is told so in time, its next try
-// joins what still runs or finds what it made, no name is stuck, and everybody else is served meanwhile.
+// Every named step of every verb takes longer than the client waits. The client is told so in time, its next
+// try joins what still runs or finds what it made, no name is stuck, and everybody else is served meanwhile.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

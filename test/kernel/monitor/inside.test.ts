@@ -34,8 +34,16 @@ test("a container with nothing special", async () => {
     environment: ["PATH=/bin", "LANG=C", "HOSTNAME=web", "HOME=/root"],
   });
   expect(report.cgroup).toContain("0::/");
-  expect(report.limits).toContain("core 0 unlimited");
+  const limits = [
+    "core 0 unlimited",
+    "stack 8388608 unlimited",
+    "nice 0 0",
+    "rtprio 0 0",
+    "as unlimited unlimited",
+  ];
+  for (const limit of limits) expect(report.limits).toContain(limit);
   expect(report.limits).toContain(`nofile 1024 ${Math.min(1_048_576, pod.host.nofileHard)}`);
+  expect(report.limits).toHaveLength(16);
   expect((report.descriptors as string[]).map((line) => line.split(" ")[0])).toEqual(["0", "1", "2"]);
   for (const kind of ["cgroup", "ipc", "mnt", "net", "pid", "uts"]) {
     const ours = /\[(\d+)\]/.exec(readlinkSync(`/proc/self/ns/${kind}`))?.[1];

@@ -4,6 +4,7 @@ import { type Client, credentials, makeGenericClientConstructor, type ServiceErr
 import { onTestFinished } from "vitest";
 import { ContainerEvents } from "../../../src/cri/container-events.ts";
 import { makeImageService } from "../../../src/cri/image-service.ts";
+import { runtimeServiceDefinition } from "../../../src/cri/list-serializer.ts";
 import { makeRuntimeService } from "../../../src/cri/runtime-service.ts";
 import { criServerOptions } from "../../../src/cri/serve.ts";
 import { bindVerbs, type CriVerbs } from "../../../src/cri/verbs.ts";
@@ -58,7 +59,7 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   world.onEvent = containerEvents.onEvent;
   const surroundings = { log: logger, config, streaming, containerEvents };
   const server = await startServer((grpc) => {
-    grpc.addService(RuntimeServiceService, makeRuntimeService(verbs, surroundings));
+    grpc.addService(runtimeServiceDefinition, makeRuntimeService(verbs, surroundings));
     grpc.addService(ImageServiceService, makeImageService(verbs, surroundings));
   });
   const connect = (service: typeof RuntimeServiceService | typeof ImageServiceService) => {

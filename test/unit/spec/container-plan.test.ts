@@ -305,6 +305,9 @@ describe("process", () => {
       stepsOf(stepsFor({ host: { ...HOST, nofileHard } }), "rlimit").find((step) => step.resource === 7);
     expect(limits(1_073_741_816)).toMatchObject({ soft: 1024, hard: 1_048_576 });
     expect(limits(512)).toMatchObject({ soft: 512, hard: 512 });
+    // None is left to be inherited.
+    const resources = stepsOf(stepsFor(), "rlimit").map((step) => step.resource);
+    expect(resources.sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, index) => index));
   });
 
   test("OOM score", () => {
@@ -347,9 +350,7 @@ describe("exec", () => {
       "join",
       "console",
       "session-keyring",
-      "rlimit",
-      "rlimit",
-      "rlimit",
+      ...Array<string>(16).fill("rlimit"),
       "umask",
       "chdir",
       "cap-bounding",
