@@ -10,6 +10,9 @@ import type { Call, Logger, StepObserver } from "../lib/call.ts";
 import { BerthError } from "../lib/errors.ts";
 import { failureOf, type RpcFailure } from "./status-code.ts";
 
+/** How long a request may be under way, on a busy machine. */
+const TRANSIT_MS = 250;
+
 /** What calls of either kind have in common. */
 type Rpc = Pick<ServerUnaryCall<unknown, unknown>, "getPath" | "getDeadline"> & NodeJS.EventEmitter;
 
@@ -113,7 +116,8 @@ class RunningCall {
 }
 
 function reasonOfCancel(rpc: Rpc, method: string): BerthError {
-  const passed = Number(rpc.getDeadline()) <= Date.now();
+  // Counted from the request's arrival: the client's own ends that much earlier.
+  const passed = Number(rpc.getDeadline()) <= Date.now() + TRANSIT_MS;
   return passed
     ? new BerthError("DEADLINE_EXCEEDED", `${method}: the client's deadline passed`)
     : new BerthError("CANCELLED", `${method}: the client went away`);
