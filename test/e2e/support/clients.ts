@@ -6,7 +6,7 @@ import { type Client, credentials, makeGenericClientConstructor, type ServiceErr
 import * as api from "../../../src/gen/runtime/v1/api.ts";
 import type { Scratch } from "./scratch.ts";
 
-const CRICTL = join(import.meta.dirname, "../../../out/tools/crictl");
+export const CRICTL = join(import.meta.dirname, "../../../out/tools/crictl");
 const TIMEOUT_MS = 60_000;
 /** What crictl prints at most: inspect and logs. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
