@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { parse as parseToml } from "smol-toml";
 import { type Static, Type } from "typebox";
 import Value from "typebox/value";
+import { defaultHandlerOf, HandlersSchema, handlersOf } from "./config/handlers.ts";
 import { ImagesSchema, imagesOf } from "./config/images.ts";
 import { RegistrySchema, registryOf } from "./config/registry.ts";
 import { StreamingSchema, streamingOf } from "./config/streaming.ts";
@@ -17,8 +18,8 @@ import type { BerthConfig } from "./types/config.ts";
 export const DEFAULT_CONFIG_FILE = "/etc/berth/berth.toml";
 /** sockaddr_un.sun_path holds 108 bytes, the last one a NUL. */
 const MAX_SOCKET_PATH = 107;
-/** What monitor sockets add to the state directory: "/m/" and 20 digits. */
-const MONITOR_SOCKET_SUFFIX = 23;
+/** What sockets of terminals add to the state directory: "/o/", 20 digits, "/c" and 6 digits. */
+const STATE_SOCKET_SUFFIX = 31;
 
 const absolutePath = Type.String({ pattern: "^/[^\\u0000]*$" });
 
@@ -48,6 +49,9 @@ const FileSchema = Type.Object({
   images: Type.Optional(ImagesSchema),
   streaming: Type.Optional(StreamingSchema),
   user_namespaces: Type.Optional(UserNamespacesSchema),
+  default_handler: Type.Optional(Type.String()),
+  handlers: Type.Optional(HandlersSchema),
+  hooks_dirs: Type.Optional(Type.Array(absolutePath)),
   registry: Type.Optional(RegistrySchema),
 });
 
@@ -145,6 +149,7 @@ function unknownKey(schema: SchemaNode, value: unknown, at: string): string | nu
 /** Fills in the defaults and checks what only the whole can tell. */
 export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
   const state = pathFlag("--state", flags.state) ?? file.state ?? "/run/berth";
+  const handlers = handlersOf(file.handlers);
   const config: BerthConfig = {
     root: pathFlag("--root", flags.root) ?? file.root ?? "/var/lib/berth",
     state,
@@ -167,6 +172,9 @@ export function makeConfig(file: FileConfig, flags: Flags = {}): BerthConfig {
     streaming: streamingOf(file.streaming),
     userNamespaces: userNamespacesOf(file.user_namespaces),
     cdiSpecDirs: file.cdi_spec_dirs ?? ["/etc/cdi", "/var/run/cdi"],
+    handlers,
+    defaultHandler: defaultHandlerOf(file.default_handler, handlers),
+    hooksDirs: file.hooks_dirs ?? [],
     seccompProfileDir: file.seccomp_profile_dir ?? "/var/lib/kubelet/seccomp",
     forceLegacyOverlay: file.force_legacy_overlay ?? false,
   };
@@ -194,9 +202,9 @@ function checkWhole(config: BerthConfig): void {
       `socket path "${config.socket}" is longer than ${MAX_SOCKET_PATH} bytes, the kernel's limit for one`,
     );
   }
-  if (Buffer.byteLength(config.state) + MONITOR_SOCKET_SUFFIX > MAX_SOCKET_PATH) {
+  if (Buffer.byteLength(config.state) + STATE_SOCKET_SUFFIX > MAX_SOCKET_PATH) {
     refuse(
-      `state directory "${config.state}" is longer than ${MAX_SOCKET_PATH - MONITOR_SOCKET_SUFFIX} bytes: ` +
+      `state directory "${config.state}" is longer than ${MAX_SOCKET_PATH - STATE_SOCKET_SUFFIX} bytes: ` +
         "the sockets of pods lie in it, and the kernel limits their paths; choose a shorter one",
     );
   }

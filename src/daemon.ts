@@ -9,6 +9,7 @@ import { ContainerEvents } from "./cri/container-events.ts";
 import { serveCri } from "./cri/serve.ts";
 import { bindVerbs } from "./cri/verbs.ts";
 import { loadAppArmorProfile } from "./daemon/apparmor-profile.ts";
+import { complainOfHandlers } from "./daemon/complain-of-handlers.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
@@ -109,6 +110,7 @@ async function makeDirectories(paths: Paths): Promise<void> {
     paths.staging,
     paths.rootAttach,
     join(paths.state, "pods"),
+    dirname(paths.bundle("0")),
     dirname(paths.monitorSocket("0")),
   ];
   for (const path of inner) await mkdir(path, { recursive: true, mode: 0o700 });
@@ -137,6 +139,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   serveImageStore(server, deps);
   await listen(server, paths.socket);
   collector.start();
+  void complainOfHandlers(deps, log);
   const where = { socket: paths.socket, root: paths.root, state: paths.state, streaming: streaming.url };
   log.info({ version, ...where }, "berthd is ready");
 

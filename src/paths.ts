@@ -1,7 +1,7 @@
 // Every path once. Durable things live below `root`, volatile ones below `state`.
 
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { ContainerId, Digest, ImageId, PodId } from "./types/ids.ts";
 
 export interface Paths {
@@ -51,6 +51,8 @@ export interface Paths {
   /** Volatile directory of a pod: exit records, resolv.conf, hostname, hosts. */
   podState(id: PodId): string;
   monitorSocket(id: PodId): string;
+  /** Volatile directory of a container with a foreign runtime or hooks: config.json and what goes with it. */
+  bundle(id: ContainerId): string;
   netns(id: PodId): string;
   /** Logs of pods that name no log directory (berth run). */
   podLogs(id: PodId): string;
@@ -84,6 +86,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     podState: (id) => join(state, "pods", id),
     // sun_path holds 107 bytes: 20 hexadecimal digits are enough to tell pods apart.
     monitorSocket: (id) => join(state, "m", id.slice(0, 20)),
+    bundle: (id) => join(state, "o", id.slice(0, 20)),
     netns: (id) => join(netnsDir, `berth-${instance}-${id.slice(0, 32)}`),
     podLogs: (id) => join(root, "logs", id),
   };
@@ -97,6 +100,10 @@ export function podCgroupName(paths: Paths, id: PodId): string {
 /** Below a pod's cgroup: the monitor's leaf and one per container. */
 export function monitorCgroup(podCgroup: string): string {
   return join(podCgroup, "monitor");
+}
+/** Beside the container's: where its foreign runtime and its hooks run. */
+export function runtimeCgroup(containerCgroupPath: string): string {
+  return join(dirname(containerCgroupPath), basename(containerCgroupPath).replace(/^c-/, "r-"));
 }
 export function containerCgroup(podCgroup: string, id: ContainerId): string {
   return join(podCgroup, `c-${id.slice(0, 32)}`);

@@ -114,7 +114,8 @@ void Container::KillAll() {
   // Before "go" there is one process only, unless a runtime makes it. And a cgroup that was once killed kills
   // whatever is cloned into it from outside later (seen on kernel 6.18): a second prepare in it must stay
   // possible.
-  if (by_runtime_ || (go_sent_ && !failed_)) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
+  bool may_hold_more = by_runtime_ ? CgroupPopulated(cgroup_path_) : go_sent_ && !failed_;
+  if (may_hold_more) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
   KillRuntime();
   Kill();
 }
@@ -173,7 +174,8 @@ void Container::ConnectionLost(Connection* connection) {
 
 void Container::OnReaped() {
   // Whatever the first process left behind ends with it, and with that its outputs end.
-  bool may_have_children = by_runtime_ || state_ == ContainerState::kRunning || go_sent_;
+  bool may_have_children =
+      by_runtime_ ? CgroupPopulated(cgroup_path_) : state_ == ContainerState::kRunning || go_sent_;
   if (may_have_children) WriteCgroupFile(cgroup_path_, "cgroup.kill", "1");
   drain_deadline_ms_ = MonotonicMs() + kDrainMs;
   DrainOutputs();

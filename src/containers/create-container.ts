@@ -25,18 +25,21 @@ import {
 import { durably } from "../store/durable.ts";
 import { findPod } from "../store/pods.ts";
 import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
+import type { ContainerRuntime } from "../types/handler.ts";
 import type { ContainerId, PodId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Pod, PodConfig, ProcessRef } from "../types/pod.ts";
+import { makeBundle } from "./bundle.ts";
+import { chooseRuntime } from "./choose-runtime.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import { creationKey } from "./creation-key.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { withImageVolumes } from "./image-volumes.ts";
 import { logPathOf } from "./log-path.ts";
+import { makeProcess } from "./make-process.ts";
 import { requirePidTarget } from "./pid-target.ts";
 import type { PlannedContainer } from "./plan-container.ts";
 import { planContainer } from "./plan-container.ts";
-import { prepareContainer } from "./prepare-container.ts";
 import { requireMonitor } from "./require-monitor.ts";
 import { stopSignalOf } from "./stop-signal.ts";
 import { undoContainer } from "./undo-container.ts";
@@ -93,7 +96,8 @@ async function create(
   const id = newId();
   deps.making.add(id);
   try {
-    return await make(deps, call, { id, pod, image, config });
+    const runtime = await chooseRuntime(deps, pod, config, image, doing);
+    return await make(deps, call, { id, pod, image, config, runtime });
   } catch (error) {
     // What berth itself refuses says what was being done; a system call that failed does not.
     if (error instanceof BerthError && !(error instanceof KernelError)) throw error;
@@ -108,6 +112,7 @@ interface Making {
   readonly pod: Pod;
   readonly image: Image;
   readonly config: ContainerConfig;
+  readonly runtime: ContainerRuntime | null;
 }
 
 function make(deps: ContainerDeps, call: Call, making: Making): Promise<ContainerId> {
@@ -166,7 +171,7 @@ async function reserve(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  { id, pod, image, config }: Making,
+  { id, pod, image, config, runtime }: Making,
 ): Promise<Container> {
   const user = { uid: 0, gid: 0, groups: [0] };
   const execTemplate: ExecTemplate = {
@@ -195,6 +200,7 @@ async function reserve(
         stopSignal,
         user,
         execTemplate,
+        runtime,
       });
       return findContainer(deps.store, id) as Container;
     },
@@ -233,11 +239,8 @@ async function build(
     const target = { cgroupPath: container.cgroupPath, missingController, ...deps.host };
     await steps.run("devices", () => limitDevices(deps.kernel, call.log, target, rules));
   }
-  const process = await steps.run("prepare", () => {
-    const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
-    return prepareContainer(monitor, container, planned.plan);
-  });
-  return { planned, process };
+  const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
+  return { planned, process: await makeProcess(deps, steps, monitor, { pod, container, planned }) };
 }
 
 /** None of them needs another, and each waits for files. All have ended when this does: undo may begin. */
@@ -247,13 +250,14 @@ async function makeParts(
   steps: Steps,
   { pod, image, container }: Parts,
 ): Promise<PlannedContainer> {
-  const [snapshot, cgroup, planned, logs] = await Promise.allSettled([
+  const [snapshot, cgroup, planned, logs, bundle] = await Promise.allSettled([
     steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
     steps.run("cgroup", () => makeCgroup(deps, call, container)),
     steps.run("plan", () => planContainer(deps, pod, container, image)),
     steps.run("log-dir", () => makeLogDirectory(container.logPath)),
+    container.runtime === null ? null : steps.run("bundle", () => makeBundle(deps, container)),
   ]);
-  for (const part of [snapshot, cgroup, logs]) if (part.status === "rejected") throw part.reason;
+  for (const part of [snapshot, cgroup, logs, bundle]) if (part.status === "rejected") throw part.reason;
   if (planned.status === "rejected") throw planned.reason;
   return planned.value;
 }

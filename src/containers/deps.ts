@@ -1,6 +1,7 @@
 // What the verbs of containers work with.
 
 import { CgroupSampler } from "../cgroups/cgroup-sampler.ts";
+import { Handlers } from "../handlers/handlers.ts";
 import type { HostFacts, Kernel } from "../kernel/kernel.ts";
 import type { Logger } from "../lib/call.ts";
 import { KeyedMutex, SingleFlight } from "../lib/single-flight.ts";
@@ -41,6 +42,8 @@ export interface ContainerDeps {
   readonly exits: ExitWaiters;
   /** Containers whose stop signal was sent: a second stop only shortens the wait. */
   readonly signalled: Set<ContainerId>;
+  readonly handlers: Handlers;
+  readonly tearingDown: SingleFlight<void>;
   readonly sessions: OpenSessions;
   readonly sampler: CgroupSampler;
   readonly layerUsage: LayerUsage;
@@ -74,6 +77,8 @@ export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
     making: new Set(),
     exits: new ExitWaiters(),
     signalled: new Set(),
+    handlers: new Handlers(parts.config.handlers, parts.config.defaultHandler),
+    tearingDown: new SingleFlight(),
     sessions: new OpenSessions(),
     sampler: new CgroupSampler(parts.kernel),
     layerUsage: new LayerUsage(parts),

@@ -6,9 +6,14 @@ import { explainPlanFailure } from "../spec/explain-failure.ts";
 import type { Plan } from "../types/plan.ts";
 
 /** The same session; `started` and `exited` reject with what failed in words (see explainPlanFailure). */
-export function explainedSession(session: StreamSession, doing: string, plan: Plan): StreamSession {
-  const explain = (error: unknown): never => {
-    throw error instanceof KernelError ? explainPlanFailure(doing, plan, error) : error;
+export function explainedSession(
+  session: StreamSession,
+  doing: string,
+  plan: Plan,
+  failure: (error: KernelError) => Error | Promise<Error> = (error) => explainPlanFailure(doing, plan, error),
+): StreamSession {
+  const explain = async (error: unknown): Promise<never> => {
+    throw error instanceof KernelError ? await failure(error) : error;
   };
   const started = session.started.catch(explain);
   const exited = session.exited.catch(explain);

@@ -1,14 +1,18 @@
 import type { Call } from "../lib/call.ts";
 import { throwIfAborted } from "../lib/call.ts";
 import { BerthError } from "../lib/errors.ts";
-import type { StreamSession } from "../monitor/monitor.ts";
+import type { Monitor, StreamSession } from "../monitor/monitor.ts";
+import { buildExecPlan } from "../spec/build-exec-plan.ts";
 import { encodePlan } from "../spec/encode-plan.ts";
+import type { ExecPlanInput } from "../spec/inputs.ts";
+import type { Container } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
 import { requireState } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { execByRuntime } from "./exec-by-runtime.ts";
 import { explainedSession } from "./explained-session.ts";
-import { planExec } from "./plan-exec.ts";
+import { execInput } from "./plan-exec.ts";
 import { requireMonitor } from "./require-monitor.ts";
 
 export interface ExecRequest {
@@ -41,15 +45,30 @@ export async function openExec(
   }
   const container = containerStatus(deps, id);
   requireState(container, "exec");
-  const plan = await planExec(deps, container, {
+  const input = await execInput(deps, container, {
     ...request,
     console: request.tty ? { rows: request.rows, columns: request.columns } : undefined,
   });
   throwIfAborted(call, doing);
   requireState(containerStatus(deps, id), "exec");
   const monitor = requireMonitor(deps, container.podId, doing);
+  const session = await begin(deps, monitor, container, { request, input, doing });
+  deps.sessions.add(container.podId, session);
+  return session;
+}
+
+async function begin(
+  deps: ContainerDeps,
+  monitor: Monitor,
+  container: Container,
+  asked: { readonly request: ExecRequest; readonly input: ExecPlanInput; readonly doing: string },
+): Promise<StreamSession> {
+  const { request, input, doing } = asked;
+  const handler = container.runtime?.handler ?? null;
+  if (handler !== null) return await execByRuntime(deps, monitor, container, handler, asked);
+  const plan = buildExecPlan(input);
   const session = monitor.exec({
-    container: id,
+    container: container.id,
     cgroupPath: container.cgroupPath,
     tty: request.tty,
     stdin: request.stdin,
@@ -57,6 +76,5 @@ export async function openExec(
     columns: request.columns,
     plan: encodePlan(plan),
   });
-  deps.sessions.add(container.podId, session);
   return explainedSession(session, doing, plan);
 }

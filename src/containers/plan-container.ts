@@ -2,7 +2,6 @@
 
 import { join } from "node:path";
 import { resolveImage } from "../images/resolve-image.ts";
-import { BerthError } from "../lib/errors.ts";
 import { buildContainerPlan } from "../spec/build-container-plan.ts";
 import { editedConfig } from "../spec/cdi.ts";
 import { makeExecTemplate } from "../spec/exec-template.ts";
@@ -16,6 +15,7 @@ import type { Pod } from "../types/pod.ts";
 import { cdiDeviceNodes, cdiEdits } from "./cdi-devices.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { hostDevices, requestedDevices } from "./device-nodes.ts";
+import { EARLY_STAGES, hasHooks } from "./run-hooks.ts";
 import { seccompProgram } from "./seccomp-program.ts";
 
 export interface PlannedContainer {
@@ -56,21 +56,19 @@ function layersOf(deps: ContainerDeps, image: Image): string[] {
 export async function planContainer(
   deps: ContainerDeps,
   pod: Pod,
-  container: Pick<Container, "config" | "snapshot">,
+  container: Pick<Container, "config" | "snapshot" | "runtime">,
   image: Image,
 ): Promise<PlannedContainer> {
   const edits = await cdiEdits(deps.config.cdiSpecDirs, container.config);
-  if (edits.hooks.length > 0) {
-    throw new BerthError("UNIMPLEMENTED", "CDI devices: berth does not run their hooks yet");
-  }
   const config = editedConfig(container.config, edits);
   const { security } = config;
+  const withoutDevices = container.runtime?.handler?.privilegedWithoutHostDevices === true;
   const [files, seccomp, requested, described, nodes] = await Promise.all([
     deps.userFiles.get(image),
     seccompProgram(deps, security),
     requestedDevices(config.devices),
     cdiDeviceNodes(edits),
-    security.privileged ? hostDevices() : Promise.resolve([]),
+    security.privileged && !withoutDevices ? hostDevices() : Promise.resolve([]),
   ]);
   const user = resolveUser({ security, imageUser: image.config.user, ...files });
   const input: ContainerPlanInput = {
@@ -92,6 +90,7 @@ export async function planContainer(
     hostDevices: nodes,
     forceLegacyOverlay: deps.config.forceLegacyOverlay,
     volumeLowers: volumeLowers(deps, container.config),
+    pauses: hasHooks(container, ...EARLY_STAGES),
   };
   return { plan: buildContainerPlan(input), user, execTemplate: makeExecTemplate(input), input };
 }

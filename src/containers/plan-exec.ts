@@ -1,12 +1,10 @@
-// The plan of one more process in a running container.
+// What one more process in a running container.
 
 import { resolveImage } from "../images/resolve-image.ts";
 import { BerthError } from "../lib/errors.ts";
-import { buildExecPlan } from "../spec/build-exec-plan.ts";
-import type { ResolvedUser } from "../spec/inputs.ts";
+import type { ExecPlanInput, ResolvedUser } from "../spec/inputs.ts";
 import { execUserInput, resolveUser } from "../spec/resolve-user.ts";
 import type { Container } from "../types/container.ts";
-import type { Plan } from "../types/plan.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { seccompProgram } from "./seccomp-program.ts";
 
@@ -21,14 +19,19 @@ export interface ExecWishes {
   readonly privileged?: boolean | undefined;
 }
 
-export async function planExec(deps: ContainerDeps, container: Container, wishes: ExecWishes): Promise<Plan> {
+/** What the plan of an exec, or a foreign runtime's description of one, is made of. */
+export async function execInput(
+  deps: ContainerDeps,
+  container: Container,
+  wishes: ExecWishes,
+): Promise<ExecPlanInput> {
   const template = container.execTemplate;
   const confined = !template.privileged && wishes.privileged !== true;
   const [seccomp, user] = await Promise.all([
     confined ? seccompProgram(deps, template.security) : Promise.resolve(null),
     execUser(deps, container, wishes.user ?? ""),
   ]);
-  return buildExecPlan({
+  return {
     template,
     argv: wishes.argv,
     host: deps.host,
@@ -38,7 +41,7 @@ export async function planExec(deps: ContainerDeps, container: Container, wishes
     user,
     workingDir: wishes.workingDir === "" ? undefined : wishes.workingDir,
     privileged: wishes.privileged,
-  });
+  };
 }
 
 async function execUser(

@@ -2,12 +2,18 @@
 
 import { mkdir } from "node:fs/promises";
 import { KernelError, wrapError } from "../lib/errors.ts";
-import type { Monitor } from "../monitor/monitor.ts";
+import type { Monitor, RuntimeLaunch } from "../monitor/monitor.ts";
 import { encodePlan } from "../spec/encode-plan.ts";
 import { explainPlanFailure } from "../spec/explain-failure.ts";
 import type { Container } from "../types/container.ts";
 import type { Plan } from "../types/plan.ts";
 import type { ProcessRef } from "../types/pod.ts";
+
+/** What a foreign runtime needs that makes the process. */
+export interface ForeignLaunch {
+  readonly launch: RuntimeLaunch;
+  readonly explain: (doing: string, error: unknown) => Promise<unknown>;
+}
 
 /**
  * Prepares the container. Volumes are never looked at by the daemon itself, since a look at a dead volume
@@ -18,6 +24,7 @@ export async function prepareContainer(
   monitor: Monitor,
   container: Pick<Container, "id" | "cgroupPath" | "logPath" | "config">,
   plan: Plan,
+  foreign?: ForeignLaunch,
 ): Promise<ProcessRef> {
   const { config } = container;
   const request = {
@@ -29,6 +36,7 @@ export async function prepareContainer(
     stdinOnce: config.stdinOnce,
     pidTarget: plan.pidNamespace === "container" ? (config.security.namespaces?.targetId ?? "") : "",
     plan: encodePlan(plan),
+    launch: foreign?.launch,
   };
   const doing = `create container "${config.metadata.name}"`;
   const made = new Set<string>();
@@ -37,7 +45,11 @@ export async function prepareContainer(
       return await monitor.prepare(request);
     } catch (error) {
       const missing = missingVolume(container, plan, error);
-      if (missing === null || made.has(missing)) throw explainPlanFailure(doing, plan, error);
+      if (missing === null || made.has(missing)) {
+        throw foreign === undefined
+          ? explainPlanFailure(doing, plan, error)
+          : await foreign.explain(doing, error);
+      }
       made.add(missing);
       await makeVolume(doing, missing);
       await monitor.forget(container.id);

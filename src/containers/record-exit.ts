@@ -8,6 +8,7 @@ import type { Container, ExitFacts } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
 import { awaitStart } from "./await-start.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { teardownContainer } from "./teardown-container.ts";
 
 /** "OOMKilled" is what consumers look for; the others are what peers use (CRI, ContainerStatus.reason). */
 function reasonOf(exit: ExitFacts): string {
@@ -55,9 +56,15 @@ export async function recordExit(
 
 /** What the first process left behind (children, execs) ends with it, behind the caller's back. */
 function clearCgroup(deps: ContainerDeps, container: Container): void {
-  destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`).catch((error) => {
+  clearContainer(deps, container).catch((error) => {
     deps.log.warn({ container: container.id, error: messageOf(error) }, "clear cgroup of exited container");
   });
+}
+
+/** The same, for callers that wait: also what a foreign runtime and hooks hold. */
+export async function clearContainer(deps: ContainerDeps, container: Container): Promise<void> {
+  await destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`);
+  await teardownContainer(deps, container, { later: true });
 }
 
 /**

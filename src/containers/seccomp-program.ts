@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import type { SeccompRules } from "../kernel/kernel.ts";
 import { BerthError, errnoOf, wrapError } from "../lib/errors.ts";
 import type { SeccompTarget } from "../spec/inputs.ts";
 import { seccompChoice } from "../spec/seccomp-choice.ts";
@@ -15,6 +16,26 @@ export async function seccompProgram(
   deps: ContainerDeps,
   security: ContainerSecurity,
 ): Promise<Uint8Array | null> {
+  const source = await sourceOf(deps, security);
+  return source === null ? null : await deps.seccomp.get(source.rules, source.key);
+}
+
+/** The same before it is compiled. */
+export async function seccompRules(
+  deps: ContainerDeps,
+  security: ContainerSecurity,
+): Promise<SeccompRules | null> {
+  const source = await sourceOf(deps, security);
+  return source === null ? null : source.rules();
+}
+
+interface RulesSource {
+  readonly rules: () => SeccompRules;
+  /** A short name of the rules, where there is one. */
+  readonly key: string | undefined;
+}
+
+async function sourceOf(deps: ContainerDeps, security: ContainerSecurity): Promise<RulesSource | null> {
   const choice = seccompChoice({ security, lastCapability: deps.host.lastCapability });
   if (choice.type === "unconfined") return null;
   const target: SeccompTarget = {
@@ -23,10 +44,10 @@ export async function seccompProgram(
     kernelRelease: deps.host.kernelRelease,
   };
   if (choice.type === "default") {
-    return await deps.seccomp.get(() => defaultSeccompRules(target), `default ${choice.capabilities}`);
+    return { rules: () => defaultSeccompRules(target), key: `default ${choice.capabilities}` };
   }
   const json = await readProfile(deps.config.seccompProfileDir, choice.name);
-  return await deps.seccomp.get(() => parseSeccompProfile(choice.name, json, target));
+  return { rules: () => parseSeccompProfile(choice.name, json, target), key: undefined };
 }
 
 async function readProfile(directory: string, name: string): Promise<string> {

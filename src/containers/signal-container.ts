@@ -3,6 +3,7 @@ import { BerthError } from "../lib/errors.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { sendSignal } from "./send-signal.ts";
 
 /**
  * Sends `signal` (its number on Linux) to the first process of a running container.
@@ -10,7 +11,12 @@ import type { ContainerDeps } from "./deps.ts";
  * @throws BerthError NOT_FOUND; FAILED_PRECONDITION when it does not run; INVALID_ARGUMENT for a number
  *   that is no signal
  */
-export function signalContainer(deps: ContainerDeps, call: Call, id: string, signal: number): void {
+export async function signalContainer(
+  deps: ContainerDeps,
+  call: Call,
+  id: string,
+  signal: number,
+): Promise<void> {
   if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
     throw new BerthError("INVALID_ARGUMENT", `signal container "${id}": ${signal} is no signal (1 to 64)`);
   }
@@ -19,6 +25,6 @@ export function signalContainer(deps: ContainerDeps, call: Call, id: string, sig
   const notRunning = (why: string) =>
     new BerthError("FAILED_PRECONDITION", `signal container "${id}": ${why}, not running`);
   if (state !== "RUNNING" || container.process === null) throw notRunning(`it is ${state.toLowerCase()}`);
-  if (!deps.kernel.signalProcess(container.process, signal)) throw notRunning("its process has just ended");
+  if (!(await sendSignal(deps, container, signal))) throw notRunning("its process has just ended");
   call.log.debug({ container: id, signal }, "signal sent");
 }

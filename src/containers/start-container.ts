@@ -1,4 +1,3 @@
-import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
 import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
 import { BerthError, KernelError, messageOf } from "../lib/errors.ts";
@@ -10,7 +9,10 @@ import type { ContainerId } from "../types/ids.ts";
 import { requireState, stateOfContainer } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { clearContainer } from "./record-exit.ts";
 import { requireMonitor } from "./require-monitor.ts";
+import { hasHooks, runLateHooks } from "./run-hooks.ts";
+import { StartRefusal, startProcess } from "./start-process.ts";
 
 /** Exit code of a container whose program could not be executed, as peers report it. */
 const START_ERROR_CODE = 128;
@@ -35,34 +37,41 @@ async function start(deps: ContainerDeps, call: Call, id: ContainerId): Promise<
   await call.observeStep("StartContainer", "release", "after");
   commitContainerStarted(deps.store, id, startedAt);
   await call.observeStep("StartContainer", "commit", "after");
+  if (hasHooks(container, "poststart")) {
+    await runLateHooks(deps, monitor, container, "poststart", container.process?.pid ?? 0);
+  }
   deps.events({ type: "container-started", containerId: id, podId: container.podId, at: startedAt });
 }
 
 async function release(deps: ContainerDeps, monitor: Monitor, container: Container): Promise<number> {
   try {
-    return (await monitor.start(container.id)).startedAt;
+    return await startProcess(deps, monitor, container);
   } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    const message = explain(container, error);
+    if (!(error instanceof KernelError || error instanceof StartRefusal)) throw error;
+    const message = error instanceof KernelError ? explain(container, error) : error.message;
     const at = nowMicros();
     const exit = { finishedAt: at, exitCode: START_ERROR_CODE, signal: 0, oomKilled: false };
     commitContainerExited(deps.store, container.id, { ...exit, reason: "StartError", message });
     deps.events({ type: "container-stopped", containerId: container.id, podId: container.podId, at });
     deps.exits.notify(container.id, exit);
-    clearCgroup(deps, container);
+    clear(deps, monitor, container);
     throw new BerthError(error.code === "NOT_FOUND" ? "FAILED_PRECONDITION" : error.code, message, {
       cause: error,
     });
   }
 }
 
-function clearCgroup(deps: ContainerDeps, container: Container): void {
-  destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`).catch((error) => {
-    deps.log.warn(
-      { container: container.id, error: messageOf(error) },
-      "clear cgroup of unstarted container",
-    );
-  });
+/** A hook's failure leaves the prepared process, and everything the cgroup. */
+function clear(deps: ContainerDeps, monitor: Monitor, container: Container): void {
+  const forgotten = monitor.forget(container.id).catch(() => {});
+  forgotten
+    .then(() => clearContainer(deps, container))
+    .catch((error) => {
+      deps.log.warn(
+        { container: container.id, error: messageOf(error) },
+        "clear cgroup of unstarted container",
+      );
+    });
 }
 
 function explain(container: Container, error: KernelError): string {

@@ -8,6 +8,7 @@ import { awaitExit } from "./await-exit.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { killContainer } from "./kill-container.ts";
+import { sendSignal } from "./send-signal.ts";
 
 /**
  * Asks the container to end with its stop signal, waits `timeoutSeconds`, then kills it; 0 kills at once
@@ -24,7 +25,7 @@ export async function stopContainer(
   if (container === null || stateOfContainer(container) !== "RUNNING") return;
   if (timeoutSeconds > 0) {
     await call.observeStep("StopContainer", "signal", "before");
-    sendStopSignal(deps, container);
+    await sendStopSignal(deps, container);
     await call.observeStep("StopContainer", "signal", "after");
     const timeoutMs = Math.min(timeoutSeconds * 1000, MAX_TIMER_MS);
     if (await awaitExit(deps, container, timeoutMs, call.signal)) return;
@@ -35,8 +36,7 @@ export async function stopContainer(
   await call.observeStep("StopContainer", "kill", "after");
 }
 
-/** The signal goes by pidfd and not through the monitor, which may be hung. */
-function sendStopSignal(deps: ContainerDeps, container: Container): void {
-  if (deps.signalled.has(container.id) || container.process === null) return;
-  if (deps.kernel.signalProcess(container.process, container.stopSignal)) deps.signalled.add(container.id);
+async function sendStopSignal(deps: ContainerDeps, container: Container): Promise<void> {
+  if (deps.signalled.has(container.id)) return;
+  if (await sendSignal(deps, container, container.stopSignal)) deps.signalled.add(container.id);
 }

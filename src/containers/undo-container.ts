@@ -8,6 +8,7 @@ import { removeSnapshot } from "../snapshots/remove-snapshot.ts";
 import { deleteContainer } from "../store/containers.ts";
 import type { Container } from "../types/container.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { teardownContainer } from "./teardown-container.ts";
 
 const FORGET_TIMEOUT_MS = 2_000;
 
@@ -23,9 +24,10 @@ export async function undoContainer(
   container: Container,
   observe: PartObserver = () => {},
 ): Promise<void> {
-  const parts: [string, () => Promise<unknown> | unknown][] = [
+  const parts: Part[] = [
     ["cgroup", () => destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`)],
     ["forget", () => forget(deps, container)],
+    ...(container.runtime === null ? [] : [runtimePart(deps, container)]),
     ["snapshot", () => removeSnapshot(deps, container.snapshot)],
     ["row", () => deleteContainer(deps.store, container.id)],
   ];
@@ -35,6 +37,12 @@ export async function undoContainer(
     await observe(part, "after");
   }
   deps.signalled.delete(container.id);
+}
+
+type Part = [string, () => Promise<unknown> | unknown];
+
+function runtimePart(deps: ContainerDeps, container: Container): Part {
+  return ["runtime", () => teardownContainer(deps, container)];
 }
 
 /** A monitor that does not answer is left alone: its processes are dead, and its records go with the pod. */

@@ -44,9 +44,9 @@ export function statusAnswer(
       ],
     },
     info: verbose ? runtimeInfo(config, version) : {},
-    runtimeHandlers: handlers.map((name) => ({
+    runtimeHandlers: handlers.map(({ name, type, features }) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces },
+      features: type === "native" ? { ...features, userNamespaces } : { ...features },
     })),
     features: {
       supplementalGroupsPolicy: true,

@@ -35,8 +35,8 @@ export function serveEngine(server: Server, deps: EngineDeps): void {
     listImages: unary(deps, () => ({ images: imageSummaries(deps) })),
     inspect: unary(deps, (_call, request) => inspect(deps, request)),
     wait: unary(deps, (call, request) => wait(deps, call, request.containerId)),
-    signalContainer: unary(deps, (call, request) => {
-      signalContainer(deps, call, request.containerId, request.signal);
+    signalContainer: unary(deps, async (call, request) => {
+      await signalContainer(deps, call, request.containerId, request.signal);
       return {};
     }),
     attach: (rpc) => serveSession(rpc, deps, attachShape(deps)),

@@ -6,6 +6,7 @@ import { destroyCgroup, emptyCgroup } from "../cgroups/destroy-cgroup.ts";
 import { awaitStart } from "../containers/await-start.ts";
 import { creationKey } from "../containers/creation-key.ts";
 import { killContainer } from "../containers/kill-container.ts";
+import { teardownContainer } from "../containers/teardown-container.ts";
 import type { PartObserver } from "../containers/undo-container.ts";
 import type { Call } from "../lib/call.ts";
 import { within } from "../lib/deadline.ts";
@@ -57,6 +58,8 @@ async function endContainer(deps: PodDeps, container: Container): Promise<void> 
   if (container.preparedAt !== null) {
     await awaitStart(deps, container.id);
     if (container.finishedAt === null) await killContainer(deps, container);
+    // While the pod still has a monitor, through which the runtime runs.
+    await teardownContainer(deps, container);
     return;
   }
   await emptyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`);

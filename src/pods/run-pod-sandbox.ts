@@ -20,7 +20,6 @@ import {
 import type { PodId } from "../types/ids.ts";
 import type { Pod, PodConfig, PodNetwork, ProcessRef } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
-import { requireHandler } from "./handlers.ts";
 import { makePodDirectories, makePodFiles } from "./pod-files.ts";
 import { podTitle, runKey, stateOfPod } from "./pod-lifecycle.ts";
 import { withUserNamespace } from "./pod-user-namespace.ts";
@@ -42,7 +41,7 @@ export interface RunPodRequest {
 export async function runPodSandbox(deps: PodDeps, call: Call, request: RunPodRequest): Promise<PodId> {
   const doing = `run ${podTitle(request)}`;
   validatePod(request.config, doing);
-  requireHandler(request.handler, doing);
+  await deps.handlers.require(request.handler, doing);
   const key = runKey(request.config.metadata);
   return await outlive(call, deps.running, key, doing, (own) => run(deps, own, request, doing));
 }

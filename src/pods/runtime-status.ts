@@ -1,12 +1,12 @@
+import type { HandlerStatus } from "../handlers/handlers.ts";
 import type { NetworkStatus } from "../network/driver.ts";
 import type { PodDeps } from "./deps.ts";
-import { HANDLERS } from "./handlers.ts";
 
 export interface RuntimeStatus {
   readonly runtimeReady: boolean;
   readonly network: NetworkStatus;
-  /** Names of the runtime handlers; "" is the default one. */
-  readonly handlers: readonly string[];
+  /** "" is the default one. */
+  readonly handlers: readonly HandlerStatus[];
   /** Pods can have user namespaces, with their own network or the host's. */
   readonly userNamespaces: boolean;
 }
@@ -16,12 +16,8 @@ export interface RuntimeStatus {
  * itself.
  */
 export async function runtimeStatus(
-  deps: Pick<PodDeps, "network" | "userNamespacesMissing">,
+  deps: Pick<PodDeps, "network" | "handlers" | "userNamespacesMissing">,
 ): Promise<RuntimeStatus> {
-  return {
-    runtimeReady: true,
-    network: await deps.network.status(),
-    handlers: HANDLERS,
-    userNamespaces: deps.userNamespacesMissing === "",
-  };
+  const [network, handlers] = await Promise.all([deps.network.status(), deps.handlers.list()]);
+  return { runtimeReady: true, network, handlers, userNamespaces: deps.userNamespacesMissing === "" };
 }

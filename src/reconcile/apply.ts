@@ -1,7 +1,6 @@
 // Does what was decided.
 
-import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
-import { recordExit, recordUnseenExit } from "../containers/record-exit.ts";
+import { clearContainer, recordExit, recordUnseenExit } from "../containers/record-exit.ts";
 import { removeContainer } from "../containers/remove-container.ts";
 import { undoContainer } from "../containers/undo-container.ts";
 import type { Call } from "../lib/call.ts";
@@ -70,7 +69,7 @@ async function applyToContainer(deps: PodDeps, call: Call, pod: Pod, action: Con
     case "remove-container":
       return await removeContainer(deps, call, container.id);
     case "clear-cgroup":
-      return await destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`);
+      return await clearContainer(deps, container);
     case "record-unseen-exit":
       await deps.kernel.killCgroup(container.cgroupPath, 1_000);
       return await recordUnseenExit(deps, container);

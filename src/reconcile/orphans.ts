@@ -7,7 +7,7 @@ import { readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
 import { errnoOf, messageOf } from "../lib/errors.ts";
-import { podCgroupName } from "../paths.ts";
+import { podCgroupName, runtimeCgroup } from "../paths.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { removeSnapshot } from "../snapshots/remove-snapshot.ts";
 import { allContainers } from "../store/containers.ts";
@@ -94,12 +94,13 @@ function containerKinds(deps: PodDeps): Kind[] {
     list: async () => {
       const lists = allPods(store).map(async ({ cgroupPath }) =>
         (await namesIn(cgroupPath))
-          .filter((name) => /^c-[0-9a-f]{32}$/.test(name))
+          .filter((name) => /^[cr]-[0-9a-f]{32}$/.test(name))
           .map((name) => join(cgroupPath, name)),
       );
       return (await Promise.all(lists)).flat();
     },
-    known: () => new Set(allContainers(store).map((container) => container.cgroupPath)),
+    known: () =>
+      new Set(allContainers(store).flatMap(({ cgroupPath }) => [cgroupPath, runtimeCgroup(cgroupPath)])),
     remove: (path) => destroyCgroup(kernel, path, `orphan "${path}"`),
   };
   const snapshots: Kind = {
@@ -109,5 +110,11 @@ function containerKinds(deps: PodDeps): Kind[] {
     known: () => new Set(allContainers(store).map((container) => container.snapshot.toString(36))),
     remove: (name) => removeSnapshot(deps, Number.parseInt(name, 36)),
   };
-  return [cgroups, snapshots];
+  const bundles: Kind = {
+    what: "bundle",
+    list: () => namesIn(join(paths.state, "o")),
+    known: () => new Set(allContainers(store).map((container) => basename(paths.bundle(container.id)))),
+    remove: (name) => kernel.removeTree(join(paths.state, "o", name)),
+  };
+  return [cgroups, snapshots, bundles];
 }

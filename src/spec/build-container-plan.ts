@@ -25,7 +25,7 @@ import { type Volume, volumesOf } from "./volumes.ts";
 
 /** Slots of the executor; one is for /dev/shm. */
 const MAX_VOLUMES = 255;
-const SHM_SLOT = 0;
+export const SHM_SLOT = 0;
 
 /**
  * The plan of a container's first process, up to execve. Trees of the host are taken before anything hides
@@ -56,6 +56,7 @@ function hostSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanS
     ...openSteps(volumes, (volume) => volume.propagation !== MS_SHARED),
     ...mountSteps(input, volumes),
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
+    ...(input.pauses === true ? [{ op: "pause" } as const] : []),
     { op: "pivot-root" },
     { op: "session-keyring" },
     ...limitSteps(host),
@@ -136,7 +137,7 @@ function checkContainer(input: ContainerPlanInput): void {
   }
 }
 
-function openSteps(volumes: readonly Volume[], wanted: (volume: Volume) => boolean): PlanStep[] {
+export function openSteps(volumes: readonly Volume[], wanted: (volume: Volume) => boolean): PlanStep[] {
   return volumes.flatMap((volume, index): PlanStep[] => {
     if (volume.image !== undefined || !wanted(volume)) return [];
     const { source, recursive, idMap, propagation } = volume;
@@ -145,7 +146,7 @@ function openSteps(volumes: readonly Volume[], wanted: (volume: Volume) => boole
   });
 }
 
-function imageSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
+export function imageSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
   return volumes.flatMap(({ image }, index): PlanStep[] => {
     if (image === undefined) return [];
     return [
@@ -161,17 +162,17 @@ function imageSteps(input: ContainerPlanInput, volumes: readonly Volume[]): Plan
   });
 }
 
-function slotOf(volumeIndex: number): number {
+export function slotOf(volumeIndex: number): number {
   return SHM_SLOT + 1 + volumeIndex;
 }
 
-function shmStep(ofHost: boolean): PlanStep {
+export function shmStep(ofHost: boolean): PlanStep {
   if (!ofHost) return { op: "open-shm", slot: SHM_SLOT };
   const source = "/dev/shm";
   return { op: "open-tree", slot: SHM_SLOT, source, recursive: false, idMap: "none", requiredPropagation: 0 };
 }
 
-function rootStep(input: ContainerPlanInput): PlanStep {
+export function rootStep(input: ContainerPlanInput): PlanStep {
   return {
     op: "overlay-root",
     base: input.paths.snapshots,
@@ -207,7 +208,7 @@ function attachStep(volume: Volume, index: number): PlanStep {
 }
 
 /** The working directory and the places that the image declares as volumes. */
-function directorySteps(input: ContainerPlanInput, owner: { uid: number; gid: number }): PlanStep[] {
+export function directorySteps(input: ContainerPlanInput, owner: { uid: number; gid: number }): PlanStep[] {
   const taken = new Set(input.container.mounts.map((mount) => absolutePath(mount.containerPath, "mount")));
   const places = input.image.volumes.map((path) => absolutePath(`/${path}`, "volume of the image"));
   places.push(workingDirectory(input.container.workingDir, input.image));

@@ -8,7 +8,7 @@ import type { UserMapping } from "../types/pod.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { confinementSteps } from "./confinement.ts";
 import { identitySteps } from "./identity.ts";
-import type { ExecPlanInput } from "./inputs.ts";
+import type { ExecPlanInput, ExecutedProcess } from "./inputs.ts";
 import { limitSteps, oomScoreStep } from "./limits.ts";
 import {
   absolutePath,
@@ -26,15 +26,7 @@ import { hostUser } from "./user-namespace.ts";
  */
 export function buildExecPlan(input: ExecPlanInput): Plan {
   const { template, host, console } = input;
-  const privileged = input.privileged === true || template.privileged;
-  const user = input.user ?? template.user;
-  const env = mergeEnvironment(template.env, homeOf(input), {
-    PATH: DEFAULT_PATH,
-    ...(console === undefined ? {} : { TERM: "xterm" }),
-  });
-  const workingDir = input.workingDir
-    ? absolutePath(input.workingDir, "working directory")
-    : template.workingDir;
+  const { args, env, cwd, user, security, privileged, noNewPrivs } = execProcess(input);
   return {
     cloneFlags: 0,
     pidNamespace: "container",
@@ -44,18 +36,18 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
       ...(console === undefined ? [] : [{ op: "console", ...console } as const]),
       { op: "session-keyring" },
       ...(template.userMapping === undefined ? limitSteps(host) : []),
-      ...confinementSteps({ ...template.security, privileged }, host),
+      ...confinementSteps({ ...security, privileged }, host),
       ...identitySteps({
         user,
-        capabilities: capabilitySets(template.security, privileged, user.uid, host),
-        noNewPrivs: template.security.noNewPrivs && input.privileged !== true,
+        capabilities: capabilitySets(security, privileged, user.uid, host),
+        noNewPrivs,
         seccomp: input.seccomp,
-        workingDir,
+        workingDir: cwd,
       }),
       { op: "ready" },
       {
         op: "exec",
-        argv: checkedArguments(input.argv),
+        argv: args,
         env,
         path: environmentValue(env, "PATH") ?? DEFAULT_PATH,
       },
@@ -73,6 +65,24 @@ function joinSteps(mapping: UserMapping | null, user: ProcessUser, host: HostFac
     { op: "join", flags: flags | CLONE_NEWUSER },
     { op: "become-root" },
   ];
+}
+
+/** What the process is to be: the container's own identity, and what was asked for beside it. */
+export function execProcess(input: ExecPlanInput): ExecutedProcess {
+  const { template, console } = input;
+  return {
+    args: checkedArguments(input.argv),
+    env: mergeEnvironment(template.env, homeOf(input), {
+      PATH: DEFAULT_PATH,
+      ...(console === undefined ? {} : { TERM: "xterm" }),
+    }),
+    cwd: input.workingDir ? absolutePath(input.workingDir, "working directory") : template.workingDir,
+    console,
+    user: input.user ?? template.user,
+    security: template.security,
+    privileged: input.privileged === true || template.privileged,
+    noNewPrivs: template.security.noNewPrivs && input.privileged !== true,
+  };
 }
 
 /** Another user has another home, unless the caller gives one. */

@@ -18,13 +18,18 @@
 //   encode-plan.ts           encodePlan(plan: Plan): Uint8Array
 //   describe-step.ts         describeStep(step: PlanStep): string
 //   explain-failure.ts       explainPlanFailure(doing: string, plan: Plan, error: unknown): BerthError
-//   oci.ts                   toOciSpec(input: ContainerPlanInput, paths?: NamespacePaths): OciSpec
+//   oci.ts                   toOciSpec(input: OciSpecInput): OciSpec
+//   oci-process.ts           ociProcess(input: OciProcessInput): OciProcess
+//   runtime-plan.ts          buildRuntimeCreatePlan(input, mountSource, command: RuntimeCommand): Plan
+//                            buildRuntimeCommandPlan(command: RuntimeCommand, inherited?): Plan
+//   hook-plan.ts             hookInput, buildRuntimeHookPlan, buildCreateContainerHookPlan, …
 //
 // All of them throw BerthError INVALID_ARGUMENT for what the client got wrong, and UNIMPLEMENTED for
 // what berth does not do yet; neither is ever ignored.
 
-import type { HostFacts } from "../kernel/kernel.ts";
+import type { HostFacts, SeccompRules } from "../kernel/kernel.ts";
 import type { ContainerConfig, ContainerSecurity, ExecTemplate, ProcessUser } from "../types/container.ts";
+import type { Hooks } from "../types/handler.ts";
 import type { ByteString, ImageId } from "../types/ids.ts";
 import type { ImageRuntimeConfig } from "../types/image.ts";
 import type { PodConfig } from "../types/pod.ts";
@@ -82,6 +87,41 @@ export interface ContainerPlanInput {
   readonly forceLegacyOverlay: boolean;
   /** Layers of the images that are mounted as volumes, by image id, as `lowers`. */
   readonly volumeLowers: ReadonlyMap<ImageId, readonly string[]>;
+  /** Hooks run before the root is entered: the plan waits for them there. */
+  readonly pauses?: boolean | undefined;
+}
+
+/** Namespaces that exist already, by their paths. */
+export interface NamespacePaths {
+  readonly network?: string | undefined;
+  readonly ipc?: string | undefined;
+  readonly uts?: string | undefined;
+  readonly pid?: string | undefined;
+}
+
+export interface OciSpecInput {
+  readonly container: ContainerPlanInput;
+  /** Where the runtime or the hooks find the root file system. */
+  readonly rootPath: string;
+  readonly namespaces: NamespacePaths;
+  /** Path at which /dev/shm or a volume (by its place in volumesOf) is mounted for the runtime. */
+  readonly mountSource: (of: number | "shm") => string;
+  /** Relative to the cgroup mount, with a slash in front. */
+  readonly cgroupsPath: string;
+  readonly seccomp: SeccompRules | null;
+  readonly hooks: Hooks;
+}
+
+/** One execution of a foreign runtime. */
+export interface RuntimeCommand {
+  /** With the program as the first word, absolute. */
+  readonly argv: readonly string[];
+  /** Working directory. */
+  readonly directory: string;
+  /** Whose network, UTS and IPC namespaces are the host's. */
+  readonly daemonPid: number;
+  /** Where the host mounts cgroup2. */
+  readonly cgroupMount: string;
 }
 
 export interface ExecPlanInput {
@@ -97,6 +137,18 @@ export interface ExecPlanInput {
   readonly user?: ResolvedUser | undefined;
   readonly workingDir?: string | undefined;
   readonly privileged?: boolean | undefined;
+}
+
+/** A process as an exec's plan and the OCI's process object both describe it. */
+export interface ExecutedProcess {
+  readonly args: readonly string[];
+  readonly env: readonly ByteString[];
+  readonly cwd: string;
+  readonly console: ExecPlanInput["console"];
+  readonly user: ProcessUser;
+  readonly security: ContainerSecurity;
+  readonly privileged: boolean;
+  readonly noNewPrivs: boolean;
 }
 
 /** Contents of /etc/passwd and /etc/group of the image; null when it has none. */

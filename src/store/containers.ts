@@ -1,6 +1,7 @@
 // The only SQL about containers.
 
 import type { Container, ContainerConfig, ExecTemplate, ExitFacts, ProcessUser } from "../types/container.ts";
+import type { ContainerRuntime } from "../types/handler.ts";
 import type { ContainerId, Micros, PodId } from "../types/ids.ts";
 import type { LinuxResources, ProcessRef } from "../types/pod.ts";
 import type { Store } from "./open.ts";
@@ -30,12 +31,13 @@ interface ContainerRow {
   log_path: string;
   stop_signal: number;
   exec_template: string;
+  runtime: string | null;
 }
 
 const COLUMNS =
   "snapshot, id, pod_id, config, image_id, image_ref, created_at, prepared_at, started_at, finished_at, " +
   "exit_code, signal, oom_killed, reason, message, removing_at, pid, start_time, user, cgroup_path, " +
-  "log_path, stop_signal, exec_template";
+  "log_path, stop_signal, exec_template, runtime";
 
 function toContainer(row: ContainerRow): Container {
   const process =
@@ -63,6 +65,7 @@ function toContainer(row: ContainerRow): Container {
     stopSignal: row.stop_signal,
     snapshot: row.snapshot,
     execTemplate: JSON.parse(row.exec_template) as ExecTemplate,
+    runtime: row.runtime === null ? null : (JSON.parse(row.runtime) as ContainerRuntime),
   };
 }
 
@@ -79,6 +82,7 @@ export type NewContainer = Pick<
   | "stopSignal"
   | "user"
   | "execTemplate"
+  | "runtime"
 >;
 
 /** Reserves the id and (pod, name, attempt). Returns the number of the writable snapshot. */
@@ -87,7 +91,8 @@ export function insertContainer(store: Store, container: NewContainer): number {
   const result = statement(
     store,
     `INSERT INTO containers (id, pod_id, name, attempt, config, image_id, image_ref, created_at, user,
-       cgroup_path, log_path, stop_signal, exec_template) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       cgroup_path, log_path, stop_signal, exec_template, runtime)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
     container.id,
     container.podId,
@@ -102,6 +107,7 @@ export function insertContainer(store: Store, container: NewContainer): number {
     container.logPath,
     container.stopSignal,
     JSON.stringify(container.execTemplate),
+    container.runtime === null ? null : JSON.stringify(container.runtime),
   );
   return Number(result.lastInsertRowid);
 }

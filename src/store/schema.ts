@@ -157,5 +157,9 @@ CREATE TABLE layer_blobs (
   media_type TEXT NOT NULL,
   PRIMARY KEY (diff_id, digest)
 ) STRICT, WITHOUT ROWID;
+  `,
+  `
+-- JSON; null for the native handler without hooks
+ALTER TABLE containers ADD COLUMN runtime TEXT;
 `,
 ];

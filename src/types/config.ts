@@ -1,5 +1,7 @@
 // The daemon's configuration after /etc/berth/berth.toml and the command line were read (src/config.ts).
 
+import type { HandlerConfig } from "./handler.ts";
+
 export interface RegistryMirror {
   /** Such as "http://127.0.0.1:5000"; http only when the URL says so. */
   readonly url: string;
@@ -144,6 +146,12 @@ export interface BerthConfig {
   readonly userNamespaces: UserNamespaceConfig;
   /** Directories of CDI specifications; what later ones say wins. */
   readonly cdiSpecDirs: readonly string[];
+  /** "native" first, then those of the file. */
+  readonly handlers: readonly HandlerConfig[];
+  /** What the empty handler name stands for. */
+  readonly defaultHandler: string;
+  /** Directories of hook descriptions; later ones win. */
+  readonly hooksDirs: readonly string[];
   /** Directory of Localhost seccomp profiles. */
   readonly seccompProfileDir: string;
   /** Use mount(2) for root file systems although the kernel knows fsopen. */

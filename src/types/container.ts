@@ -1,5 +1,6 @@
 // A container: the CRI's ContainerConfig without its wire types, and its row.
 
+import type { ContainerRuntime } from "./handler.ts";
 import type { ByteString, ContainerId, ImageId, Micros, PodId } from "./ids.ts";
 import type {
   IdMapping,
@@ -141,6 +142,8 @@ export interface Container {
   readonly snapshot: number;
   /** What exec needs: encoded once by CreateContainer (see ExecTemplate). */
   readonly execTemplate: ExecTemplate;
+  /** Null for the native handler without hooks: the monitor alone. */
+  readonly runtime: ContainerRuntime | null;
 }
 
 /** As much of a container as a list shows. */

@@ -22,10 +22,44 @@ export const OciDevice = Type.Object({
   gid: Type.Integer(),
 });
 
+export const OciDeviceRule = Type.Object({
+  allow: Type.Boolean(),
+  access: Type.String(),
+});
+
+export const OciHook = Type.Object({
+  path: Type.String(),
+  args: Strings,
+  env: Strings,
+  timeout: Type.Integer(),
+});
+
+export const OciSeccomp = Type.Object({
+  defaultAction: Type.String(),
+  defaultErrnoRet: Type.Optional(Type.Integer()),
+  architectures: Strings,
+  syscalls: Type.Array(
+    Type.Object({
+      names: Strings,
+      action: Type.String(),
+      errnoRet: Type.Optional(Type.Integer()),
+      args: Type.Array(
+        Type.Object({
+          index: Type.Integer(),
+          value: Type.Integer(),
+          valueTwo: Type.Integer(),
+          op: Type.String(),
+        }),
+      ),
+    }),
+  ),
+});
+
 export const OciNamespace = Type.Object({ type: Type.String(), path: Type.Optional(Type.String()) });
 
 export const OciProcess = Type.Object({
   terminal: Type.Boolean(),
+  consoleSize: Type.Optional(Type.Object({ height: Type.Integer(), width: Type.Integer() })),
   user: Type.Object({
     uid: Type.Integer(),
     gid: Type.Integer(),
@@ -44,41 +78,29 @@ export const OciProcess = Type.Object({
   }),
   rlimits: Type.Array(Type.Object({ type: Type.String(), soft: Type.Integer(), hard: Type.Integer() })),
   noNewPrivileges: Type.Boolean(),
-  oomScoreAdj: Type.Integer(),
   apparmorProfile: Type.Optional(Type.String()),
 });
 
 export const OciResources = Type.Object({
-  memory: Type.Optional(
-    Type.Object({ limit: Type.Optional(Type.Integer()), swap: Type.Optional(Type.Integer()) }),
-  ),
-  cpu: Type.Optional(
-    Type.Object({
-      shares: Type.Optional(Type.Integer()),
-      quota: Type.Optional(Type.Integer()),
-      period: Type.Optional(Type.Integer()),
-      cpus: Type.Optional(Type.String()),
-      mems: Type.Optional(Type.String()),
-    }),
-  ),
-  hugepageLimits: Type.Optional(Type.Array(Type.Object({ pageSize: Type.String(), limit: Type.Integer() }))),
-  unified: Type.Optional(StringMap),
+  devices: Type.Optional(Type.Array(OciDeviceRule)),
 });
 
 export const OciSpec = Type.Object({
   ociVersion: Type.String(),
   root: Type.Object({ path: Type.String(), readonly: Type.Boolean() }),
-  hostname: Type.Optional(Type.String()),
   process: OciProcess,
   mounts: Type.Array(OciMount),
   annotations: StringMap,
+  hooks: Type.Optional(Type.Record(Type.String(), Type.Array(OciHook))),
   linux: Type.Object({
     namespaces: Type.Array(OciNamespace),
     devices: Type.Array(OciDevice),
     maskedPaths: Strings,
     readonlyPaths: Strings,
-    sysctl: StringMap,
     resources: OciResources,
+    cgroupsPath: Type.String(),
+    rootfsPropagation: Type.String(),
+    seccomp: Type.Optional(OciSeccomp),
   }),
 });
 
@@ -86,4 +108,5 @@ export type OciSpec = Static<typeof OciSpec>;
 export type OciMount = Static<typeof OciMount>;
 export type OciNamespace = Static<typeof OciNamespace>;
 export type OciProcess = Static<typeof OciProcess>;
-export type OciResources = Static<typeof OciResources>;
+export type OciSeccomp = Static<typeof OciSeccomp>;
+export type OciDeviceRule = Static<typeof OciDeviceRule>;

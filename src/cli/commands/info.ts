@@ -26,6 +26,7 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
     ["Pods", info.pods],
     ["Images", info.images],
     ["Network", info.networkReady ? "ready" : `not ready: ${info.networkMessage}`],
+    ["Runtimes", info.handlers.map(describeHandler).join(", ")],
     ["Cgroup driver", info.cgroupDriver],
     ["Controllers", info.cgroupControllers.join(" ") || "none"],
     [
@@ -37,4 +38,10 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
   ];
   await print(context, lines.map(([key, value]) => `${`${key}:`.padEnd(16)}${value}\n`).join(""));
   return 0;
+}
+
+/** The first one is the default. */
+function describeHandler({ name, path }: { name: string; path: string }, index: number): string {
+  const more = [...(index === 0 ? ["default"] : []), ...(path === "" ? [] : [path])];
+  return more.length === 0 ? name : `${name} (${more.join(", ")})`;
 }

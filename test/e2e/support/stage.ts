@@ -72,10 +72,11 @@ export class Stage {
     return PodSandboxConfig.fromPartial({ metadata, logDirectory, linux: {}, ...changes });
   }
 
-  async runPod(name: string, changes: PodChanges = {}): Promise<string> {
+  async runPod(name: string, changes: PodChanges = {}, runtimeHandler = ""): Promise<string> {
     const config = this.podConfig(name, changes);
     if (config.logDirectory !== "") mkdirSync(config.logDirectory, { recursive: true });
-    const { podSandboxId } = await this.daemon.ask<{ podSandboxId: string }>("runPodSandbox", { config });
+    const request = { config, runtimeHandler };
+    const { podSandboxId } = await this.daemon.ask<{ podSandboxId: string }>("runPodSandbox", request);
     return podSandboxId;
   }
 

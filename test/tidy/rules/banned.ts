@@ -40,15 +40,22 @@ const UNFINISHED = new RegExp(
   "g",
 );
 
+const PROCESS_STARTERS = [
+  "network/invoke",
+  "credentials/credential-helper",
+  "daemon/apparmor-profile",
+  "handlers/probe-runtime",
+];
+
 const BANS: readonly Ban[] = [
   {
     pattern: /["'](?:node:)?child_process["']/g,
     where: /^src\//,
-    except: /^src\/(?:network\/invoke|credentials\/credential-helper|daemon\/apparmor-profile)\.ts$/,
+    except: new RegExp(`^src/(?:${PROCESS_STARTERS.join("|")})[.]ts$`),
     instead:
       "the daemon starts only monitors (through the kernel), CNI plugins (src/network/invoke.ts), " +
-      "credential helpers (src/credentials/credential-helper.ts) and the compiler of AppArmor profiles " +
-      "(src/daemon/apparmor-profile.ts)",
+      "credential helpers (src/credentials/credential-helper.ts), the compiler of AppArmor profiles " +
+      "(src/daemon/apparmor-profile.ts) and probes of OCI runtimes (src/handlers/probe-runtime.ts)",
   },
   {
     pattern: /\.node["'`]|\bcreateRequire\b|process\.dlopen/g,

@@ -95,6 +95,7 @@ function container(changes: Partial<Container> = {}): Container {
     logPath: "/var/log/pods/c/0.log",
     stopSignal: 15,
     snapshot: 3,
+    runtime: null,
     execTemplate: { env: [], workingDir: "/", user, privileged: false, security: config.security },
     ...changes,
   };

@@ -56,6 +56,7 @@ function container(changes: Partial<Container> = {}): Container {
     logPath: "",
     stopSignal: 15,
     snapshot: 1,
+    runtime: null,
     execTemplate: { env: [], workingDir: "/", user, privileged: false, security: config.security },
     ...changes,
   };

@@ -92,6 +92,7 @@ describe("containers", () => {
     privileged: false,
     security: containerConfig().security,
   };
+  const runtime = { handler: null, hooks: { poststop: [{ path: "/h", args: ["h"], env: [], timeout: 1 }] } };
   const exit = { finishedAt: 9, exitCode: 1, signal: 0, oomKilled: true, reason: "OOMKilled", message: "" };
 
   function withContainer(id = "c", store = withPod()): Store {
@@ -107,6 +108,7 @@ describe("containers", () => {
       stopSignal: 15,
       user,
       execTemplate,
+      runtime,
     });
     return store;
   }
@@ -119,7 +121,13 @@ describe("containers", () => {
     commitContainerPrepared(store, "c", { preparedAt: 2, process, user, execTemplate });
     commitContainerStarted(store, "c", 3);
     expect(visibleContainers(store, "p")).toEqual([findContainer(store, "c")]);
-    expect(findContainer(store, "c")).toMatchObject({ process, execTemplate, startedAt: 3, snapshot: 1 });
+    expect(findContainer(store, "c")).toMatchObject({
+      process,
+      execTemplate,
+      runtime,
+      startedAt: 3,
+      snapshot: 1,
+    });
     expect(unfinishedContainers(store)).toEqual([]);
   });
 

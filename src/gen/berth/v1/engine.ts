@@ -46,6 +46,16 @@ export interface InfoResponse {
   images: number;
   apparmor: boolean;
   selinux: boolean;
+  /** The default one first. */
+  handlers: HandlerInfo[];
+}
+
+export interface HandlerInfo {
+  name: string;
+  /** "native" or "oci". */
+  type: string;
+  /** Program of an OCI runtime. */
+  path: string;
 }
 
 export interface ResolveRequest {
@@ -351,6 +361,7 @@ function createBaseInfoResponse(): InfoResponse {
     images: 0,
     apparmor: false,
     selinux: false,
+    handlers: [],
   };
 }
 
@@ -403,6 +414,9 @@ export const InfoResponse: MessageFns<InfoResponse> = {
     }
     if (message.selinux !== false) {
       writer.uint32(128).bool(message.selinux);
+    }
+    for (const v of message.handlers) {
+      HandlerInfo.encode(v!, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -548,6 +562,14 @@ export const InfoResponse: MessageFns<InfoResponse> = {
             message.selinux = reader.bool();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.handlers.push(HandlerInfo.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -581,6 +603,86 @@ export const InfoResponse: MessageFns<InfoResponse> = {
     message.images = object.images ?? 0;
     message.apparmor = object.apparmor ?? false;
     message.selinux = object.selinux ?? false;
+    message.handlers = object.handlers?.map((e) => HandlerInfo.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHandlerInfo(): HandlerInfo {
+  return { name: "", type: "", path: "" };
+}
+
+export const HandlerInfo: MessageFns<HandlerInfo> = {
+  encode(message: HandlerInfo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HandlerInfo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHandlerInfo();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HandlerInfo>): HandlerInfo {
+    return HandlerInfo.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HandlerInfo>): HandlerInfo {
+    const message = createBaseHandlerInfo();
+    message.name = object.name ?? "";
+    message.type = object.type ?? "";
+    message.path = object.path ?? "";
     return message;
   },
 };

@@ -1,0 +1,90 @@
+// Who makes a container's process, and what runs around it.
+
+import { hooksFor, hooksOfDevices, joinHooks } from "../handlers/hook-file.ts";
+import { readHooks } from "../handlers/read-hooks.ts";
+import { BerthError } from "../lib/errors.ts";
+import { processArguments } from "../spec/process.ts";
+import { userMappingOf } from "../spec/user-namespace.ts";
+import type { ContainerConfig } from "../types/container.ts";
+import type { ContainerRuntime, Hooks, RuntimeOfContainer } from "../types/handler.ts";
+import type { Image } from "../types/image.ts";
+import type { Pod } from "../types/pod.ts";
+import { cdiEdits } from "./cdi-devices.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { EARLY_STAGES, hasHooks } from "./run-hooks.ts";
+
+/**
+ * Null for the native handler without hooks. NOT_FOUND when the pod's handler is not configured any more,
+ * FAILED_PRECONDITION for a malformed hook file or a runtime that cannot be executed.
+ */
+export async function chooseRuntime(
+  deps: ContainerDeps,
+  pod: Pod,
+  config: ContainerConfig,
+  image: Image,
+  doing: string,
+): Promise<ContainerRuntime | null> {
+  const handler = await chooseHandler(deps, pod, config, doing);
+  const hooks = await chooseHooks(deps, pod, config, image);
+  if (handler === null && Object.keys(hooks).length === 0) return null;
+  const runtime = { handler, hooks };
+  refuseEarlyHooks(pod, runtime, doing);
+  return runtime;
+}
+
+async function chooseHandler(
+  deps: ContainerDeps,
+  pod: Pod,
+  config: ContainerConfig,
+  doing: string,
+): Promise<RuntimeOfContainer | null> {
+  const handler = deps.handlers.find(pod.handler, doing);
+  if (handler.type === "native") return null;
+  if (userMappingOf(pod.config.security.namespaces) !== null) {
+    throw new BerthError(
+      "FAILED_PRECONDITION",
+      `${doing}: handler "${handler.name}": user namespaces are for the native handler`,
+    );
+  }
+  await deps.handlers.require(pod.handler, doing);
+  const facts = await deps.handlers.facts(handler.name);
+  const rro = config.mounts.find((mount) => mount.recursiveReadOnly);
+  if (rro !== undefined && !facts.recursiveReadOnlyMounts) {
+    throw new BerthError(
+      "FAILED_PRECONDITION",
+      `RROUnsupported: ${doing}: mount "${rro.containerPath}": runtime "${handler.path}" of handler ` +
+        `"${handler.name}" does not say that it has recursive read-only mounts; use the native handler`,
+    );
+  }
+  return { ...handler, execsInCgroup: facts.execsInCgroup };
+}
+
+async function chooseHooks(
+  deps: ContainerDeps,
+  pod: Pod,
+  config: ContainerConfig,
+  image: Image,
+): Promise<Hooks> {
+  const edits = await cdiEdits(deps.config.cdiSpecDirs, config);
+  const ofDevices = hooksOfDevices(edits.hooks);
+  if (deps.config.hooksDirs.length === 0) return ofDevices;
+  const files = await readHooks(deps.config.hooksDirs);
+  const ofFiles = hooksFor(files, {
+    annotations: { ...pod.config.annotations, ...config.annotations },
+    command: processArguments(config, image.config)[0] ?? "",
+    hasBindMounts: config.mounts.length > 0,
+  });
+  return joinHooks(ofDevices, ofFiles);
+}
+
+/** The plan of a user namespace makes the mounts in another process: there is no moment for these. */
+function refuseEarlyHooks(pod: Pod, runtime: ContainerRuntime, doing: string): void {
+  if (userMappingOf(pod.config.security.namespaces) === null) return;
+  const stage = EARLY_STAGES.find((one) => hasHooks({ runtime }, one));
+  if (stage === undefined) return;
+  throw new BerthError(
+    "FAILED_PRECONDITION",
+    `${doing}: ${stage} hook "${runtime.hooks[stage]?.[0]?.path}": in a pod with a user namespace only ` +
+      "startContainer, poststart and poststop hooks can run",
+  );
+}
