@@ -71,6 +71,11 @@ export const runPodSandbox = method(
   cri.RunPodSandboxRequest,
   cri.RunPodSandboxResponse,
 );
+export const podSandboxStatus = method(
+  `${R}/PodSandboxStatus`,
+  cri.PodSandboxStatusRequest,
+  cri.PodSandboxStatusResponse,
+);
 export const stopPodSandbox = method(
   `${R}/StopPodSandbox`,
   cri.StopPodSandboxRequest,

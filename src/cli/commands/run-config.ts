@@ -12,6 +12,7 @@ import {
   Signal,
 } from "../../gen/runtime/v1/api.ts";
 import { readEnvironment, readPairs } from "../arguments/environment.ts";
+import { readMount } from "../arguments/mounts.ts";
 import type { Parsed } from "../arguments/options.ts";
 import { readPort } from "../arguments/ports.ts";
 import { readSignal } from "../arguments/quantities.ts";
@@ -31,12 +32,6 @@ export interface RunConfig {
   readonly pod: PodSandboxConfigType;
   readonly container: ContainerConfigType;
 }
-
-/** Network namespaces of their own let every user open low ports and send pings, as docker's do. */
-const OPEN_SYSCTLS = {
-  "net.ipv4.ip_unprivileged_port_start": "0",
-  "net.ipv4.ping_group_range": "0 2147483647",
-};
 
 /**
  * The configs of `berth run` by its options and arguments (image, command...).
@@ -89,7 +84,7 @@ function podConfig(parsed: Parsed, { name, labels, annotations, uid }: Identity 
     },
     linux: {
       cgroupParent: parsed.text("cgroup-parent") ?? "",
-      sysctls: { ...(onHost ? {} : OPEN_SYSCTLS), ...readPairs("sysctl", parsed.list("sysctl")) },
+      sysctls: readPairs("sysctl", parsed.list("sysctl")),
       securityContext: {
         namespaceOptions: namespaces(parsed),
         privileged: parsed.flag("privileged"),
@@ -140,7 +135,15 @@ function namespaces(parsed: Parsed) {
     network: networkOf(parsed) === "host" ? NamespaceMode.NODE : NamespaceMode.POD,
     pid: hostOnly("pid") ? NamespaceMode.NODE : NamespaceMode.CONTAINER,
     ipc: hostOnly("ipc") ? NamespaceMode.NODE : NamespaceMode.POD,
+    ...(mapsUsers(parsed) ? { usernsOptions: { mode: NamespaceMode.POD } } : {}),
   };
+}
+
+/** Whether the container gets a user namespace, whose ids the daemon chooses. */
+function mapsUsers(parsed: Parsed): boolean {
+  const value = parsed.text("userns") ?? "host";
+  if (value === "host" || value === "auto") return value === "auto";
+  throw new UsageError(`invalid value "${value}" for --userns: there are "host" and "auto"`, 125);
 }
 
 function containerConfig(
@@ -171,7 +174,11 @@ function containerConfig(
     stopSignal: stopSignalOf(parsed),
     linux: {
       resources: resources(parsed),
-      securityContext: { ...security(parsed), namespaceOptions: namespaces(parsed) },
+      // The user namespace is the pod's: only the daemon knows its ids.
+      securityContext: {
+        ...security(parsed),
+        namespaceOptions: { ...namespaces(parsed), usernsOptions: undefined },
+      },
     },
   });
 }
@@ -204,8 +211,15 @@ function mountsOf(parsed: Parsed, directory: string) {
     rslave: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
     rshared: MountPropagation.PROPAGATION_BIDIRECTIONAL,
   };
-  return parsed.list("volume").map((text) => {
-    const { hostPath, containerPath, readonly, relabel, propagation } = readVolume(text, directory);
+  const mounts = parsed.list("mount").map((text) => readMount(text, directory));
+  const volumes = parsed.list("volume").map((text) => readVolume(text, directory));
+  return [...volumes, ...mounts].map((mount) => {
+    const { containerPath } = mount;
+    if ("image" in mount) {
+      const image = { image: mount.image, userSpecifiedImage: mount.image };
+      return { image, imageSubPath: mount.subPath, containerPath, readonly: true };
+    }
+    const { hostPath, readonly, relabel, propagation } = mount;
     return {
       hostPath,
       containerPath,

@@ -16,6 +16,12 @@ export const RUN_OPTIONS: OptionTable = [
     help: "Mount a host path (host:container[:ro])",
   },
   {
+    name: "mount",
+    kind: "list",
+    value: "mount",
+    help: "Mount (type=bind|image,source=...,target=...[,readonly])",
+  },
+  {
     name: "publish",
     short: "p",
     kind: "list",
@@ -37,6 +43,7 @@ export const RUN_OPTIONS: OptionTable = [
   { name: "net", kind: "text", value: "network", help: "The same as --network" },
   { name: "pid", kind: "text", value: "string", help: 'PID namespace: "host" for that of the host' },
   { name: "ipc", kind: "text", value: "string", help: 'IPC namespace: "host" for that of the host' },
+  { name: "userns", kind: "text", value: "string", help: 'User namespace: "host" (default) or "auto"' },
   { name: "privileged", kind: "flag", help: "Give the container all of the host's rights" },
   { name: "read-only", kind: "flag", help: "Make the container's root file system read-only" },
   { name: "cap-add", kind: "list", value: "list", help: "Add Linux capabilities" },

@@ -51,7 +51,10 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
   const name = parsed.text("name") ?? inventName();
   let config = runConfig(parsed, name, surroundings);
   const channel = await connected(context);
-  await ensureImage(context, channel, parsed);
+  const volumes = config.container.mounts.flatMap(({ image }) => (image === undefined ? [] : [image.image]));
+  for (const image of new Set([parsed.positional[0] as string, ...volumes])) {
+    await ensureImage(context, channel, parsed, image);
+  }
   const taken = await namesOf(channel);
   if (parsed.has("name")) refuseTaken(name, taken);
   for (let other = name; taken.has(other); ) {
@@ -91,8 +94,7 @@ async function connected(context: Context): Promise<Channel> {
   }
 }
 
-async function ensureImage(context: Context, channel: Channel, parsed: Parsed): Promise<void> {
-  const image = parsed.positional[0] as string;
+async function ensureImage(context: Context, channel: Channel, parsed: Parsed, image: string): Promise<void> {
   const policy = parsed.text("pull") ?? "missing";
   if (policy !== "missing" && policy !== "always" && policy !== "never") {
     throw new UsageError(`invalid value "${policy}" for --pull: there are missing, always, never`, 125);
@@ -147,7 +149,7 @@ async function makeAndRun(
     checkpoint();
     const { containerId } = await channel.unary(methods.createContainer, {
       podSandboxId: podId,
-      config: config.container,
+      config: await mappedContainer(channel, config, podId),
       sandboxConfig: config.pod,
     });
     made = { podId, containerId };
@@ -167,6 +169,21 @@ async function makeAndRun(
     return 0;
   }
   return await foreground(context, channel, made, session, wishes);
+}
+
+/** With a user namespace whose ids the daemon has chosen, host paths are mapped to them. */
+async function mappedContainer(
+  channel: Channel,
+  { pod, container }: RunConfig,
+  podSandboxId: string,
+): Promise<RunConfig["container"]> {
+  const asked = pod.linux?.securityContext?.namespaceOptions?.usernsOptions;
+  if (asked === undefined || container.mounts.length === 0) return container;
+  const { status } = await channel.unary(methods.podSandboxStatus, { podSandboxId, verbose: false });
+  const userns = status?.linux?.namespaces?.options?.usernsOptions;
+  const maps = { uidMappings: userns?.uids ?? [], gidMappings: userns?.gids ?? [] };
+  const mounts = container.mounts.map((mount) => (mount.image === undefined ? { ...mount, ...maps } : mount));
+  return { ...container, mounts };
 }
 
 /** Removes what was made before something failed; a failure here is told beside the first one. */

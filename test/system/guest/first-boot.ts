@@ -125,6 +125,42 @@ const inside: Check[] = [
     },
   },
   {
+    name: "a container with a user namespace: on Linux 6.1 its layers are mapped, and its volumes",
+    run() {
+      run("mkdir", "-p", "/srv/mapped");
+      const volume = ["-v", "/srv/mapped:/data"];
+      const script = "id -u; touch /new /data/new && stat -c %u:%g / /bin/busybox /data /data/new /new";
+      const ran = berth("run", "--rm", "--userns", "auto", ...volume, BUSYBOX, "sh", "-c", script).split(
+        "\n",
+      );
+      assert.deepEqual(ran, ["0", ...Array(5).fill("0:0")]);
+      assert.equal(run("stat", "-c", "%u:%g", "/srv/mapped/new"), "0:0");
+      run("rm", "-r", "/srv/mapped");
+      berth("run", "-d", "--name", "mapped", "--userns", "auto", "--cap-add", "ALL", PROBE, "sleep");
+      const { Pid } = inspect("mapped").State;
+      const first = Number(/^\s*0\s+(\d+)\s+65536$/.exec(read(`/proc/${Pid}/uid_map`))?.[1]);
+      assert.ok(first >= 0x70000000);
+      assert.match(read(`/proc/${Pid}/status`), new RegExp(`^Uid:\t${first}\t`, "m"));
+      const { out } = tryBerth("exec", "mapped", "/bin/probe", "unmount", "/proc/sys");
+      assert.equal(out, "unmount: EINVAL\n");
+      const write = tryBerth("exec", "mapped", "/bin/probe", "write", "/proc/sys/kernel/hostname", "x");
+      assert.equal(write.out, "write: EROFS\n");
+      berth("rm", "-f", "mapped");
+    },
+  },
+  {
+    name: "an image as a volume is mounted with mount(2), read-only, also in a user namespace",
+    run() {
+      for (const userns of ["host", "auto"]) {
+        const image = ["--mount", `type=image,source=${BUSYBOX},target=/img,image-subpath=etc`];
+        const script = "head -n1 /img/passwd; touch /img/new";
+        const ran = tryBerth("run", "--rm", "--userns", userns, ...image, BUSYBOX, "sh", "-c", script);
+        assert.match(ran.out, /^root:/);
+        assert.match(ran.err, /Read-only file system/);
+      }
+    },
+  },
+  {
     name: "changes to the root file system stay in the container",
     run() {
       const script = "rm /bin/busybox && mkdir /new && echo new > /new/file && echo x >> /etc/passwd";
