@@ -37,6 +37,7 @@ Result ExecProcess::Begin(Container& container, const Plan& plan, uint8_t flags,
   by_runtime_ = launch != nullptr;
   Result result = by_runtime_ ? MakeCgroupAt(launch_cgroup) : MakeCgroup(container);
   if (!result.ok()) return result;
+  detached_ = (flags & kFlagDetached) != 0;
   bool tty = (flags & kFlagTty) != 0, with_stdin = (flags & kFlagStdin) != 0;
   Fd cgroup(open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.valid()) {
@@ -87,6 +88,7 @@ void ExecProcess::Abandon() {
 }
 
 bool ExecProcess::PeerClosed(Connection*) {
+  if (detached_) return false;
   Abandon();
   return true;
 }
@@ -94,7 +96,9 @@ bool ExecProcess::PeerClosed(Connection*) {
 void ExecProcess::ConnectionLost(Connection* connection) {
   ForgetSource(connection);
   connection_ = nullptr;
-  Abandon();
+  if (!detached_) return Abandon();
+  // What it writes from now on is read and dropped, so that it never waits for a reader.
+  ReaderCaughtUp();
 }
 
 void ExecProcess::OnReaped() {

@@ -50,6 +50,7 @@ class ExecProcess : public Process {
   Connection* connection_;
   std::string cgroup_path_;
   bool by_runtime_ = false;
+  bool detached_ = false;  // goes on without its connection
   bool abandoned_ = false, failed_ = false, waiting_for_end_ = false;
   int patience_ms_ = 1;
   uint64_t next_look_ms_ = 0;

@@ -41,6 +41,7 @@ constexpr uint8_t kFlagTty = 1;
 constexpr uint8_t kFlagStdin = 2;
 constexpr uint8_t kFlagStdinOnce = 4;
 constexpr uint8_t kFlagRuntime = 8;
+constexpr uint8_t kFlagDetached = 16;
 
 /// One received frame; the payload lies in the connection's buffer.
 struct Frame {

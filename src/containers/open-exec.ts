@@ -27,6 +27,8 @@ export interface ExecRequest {
   readonly user?: string | undefined;
   readonly workingDir?: string | undefined;
   readonly privileged?: boolean | undefined;
+  /** Closing the session leaves it running. */
+  readonly detached?: boolean | undefined;
 }
 
 /**
@@ -75,6 +77,7 @@ async function begin(
     rows: request.rows,
     columns: request.columns,
     plan: encodePlan(plan),
+    detached: request.detached,
   });
   return explainedSession(session, doing, plan);
 }

@@ -9,9 +9,12 @@ import type { EngineDeps } from "./deps.ts";
 import { callOf } from "./rpc.ts";
 import { serviceError } from "./status.ts";
 
-/** What the messages of Attach and Exec have in common. */
-export interface SessionRequest<Start> {
+interface Opening<Start> {
   readonly start: Start | undefined;
+}
+
+/** What the messages of Attach and Exec have in common. */
+export interface SessionRequest<Start> extends Opening<Start> {
   readonly stdin: Buffer;
   readonly closeStdin: boolean;
   readonly resize: { readonly rows: number; readonly columns: number } | undefined;
@@ -54,9 +57,9 @@ export async function serveSession<Start, Response>(
   }
 }
 
-/** Waits for the first message and leaves the call paused. */
-function firstMessage<Start>(
-  rpc: ServerDuplexStream<SessionRequest<Start>, unknown>,
+/** Waits for the first message and leaves the call paused. INVALID_ARGUMENT when it opens nothing. */
+export function firstMessage<Start>(
+  rpc: ServerDuplexStream<Opening<Start>, unknown>,
   call: Call,
 ): Promise<Start> {
   return new Promise((resolve, reject) => {
@@ -64,10 +67,10 @@ function firstMessage<Start>(
     const ended = () => refuse("the call ended before its first message");
     rpc.once("end", ended);
     call.signal.addEventListener("abort", () => reject(call.signal.reason), { once: true });
-    rpc.once("data", (message: SessionRequest<Start>) => {
+    rpc.once("data", (message: Opening<Start>) => {
       rpc.pause();
       rpc.off("end", ended);
-      if (message.start === undefined) refuse("the first message names no container");
+      if (message.start === undefined) refuse("the first message does not say what to open");
       else resolve(message.start);
     });
   });

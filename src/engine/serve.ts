@@ -4,6 +4,7 @@ import type { Server } from "@grpc/grpc-js";
 import { attachContainer } from "../containers/attach-container.ts";
 import { openExec } from "../containers/open-exec.ts";
 import { signalContainer } from "../containers/signal-container.ts";
+import { startExec } from "../containers/start-exec.ts";
 import { waitContainer } from "../containers/wait-container.ts";
 import {
   type AttachResponse,
@@ -22,6 +23,7 @@ import { resolve } from "./resolve.ts";
 import { callOf, serverStream, unary } from "./rpc.ts";
 import { serveLoadImage, servePullImage } from "./serve-images.ts";
 import { serveLogs } from "./serve-logs.ts";
+import { servePortForward } from "./serve-port-forward.ts";
 import { type SessionOutput, type SessionShape, serveSession } from "./serve-session.ts";
 import { serviceError } from "./status.ts";
 import { containerSummaries, imageSummaries } from "./summaries.ts";
@@ -41,6 +43,11 @@ export function serveEngine(server: Server, deps: EngineDeps): void {
     }),
     attach: (rpc) => serveSession(rpc, deps, attachShape(deps)),
     exec: (rpc) => serveSession(rpc, deps, execShape(deps)),
+    startExec: unary(deps, async (call, start) => {
+      const { pid } = await startExec(deps, call, start.containerId, execRequest(start));
+      return { pid };
+    }),
+    portForward: (rpc) => servePortForward(deps, rpc),
     logs: serverStream(deps, (call, request, send) => serveLogs(deps, call, request, send)),
     pullImage: serverStream(deps, (call, request, send) => servePullImage(deps, call, request, send)),
     loadImage: (rpc, answer) => {
@@ -80,21 +87,24 @@ function attachShape(deps: EngineDeps): SessionShape<AttachStart, AttachResponse
   };
 }
 
+function execRequest(start: ExecStart): Parameters<typeof openExec>[3] {
+  return {
+    argv: start.argv,
+    tty: start.tty,
+    stdin: start.stdin,
+    rows: start.size?.rows ?? 0,
+    columns: start.size?.columns ?? 0,
+    // Environments are byte strings.
+    env: start.env.map((entry) => Buffer.from(entry, "utf8").toString("latin1")),
+    privileged: start.privileged,
+    ...(start.user === "" ? {} : { user: start.user }),
+    ...(start.workingDir === "" ? {} : { workingDir: start.workingDir }),
+  };
+}
+
 function execShape(deps: EngineDeps): SessionShape<ExecStart, ExecResponse> {
   return {
-    open: (call, start) =>
-      openExec(deps, call, start.containerId, {
-        argv: start.argv,
-        tty: start.tty,
-        stdin: start.stdin,
-        rows: start.size?.rows ?? 0,
-        columns: start.size?.columns ?? 0,
-        // Environments are byte strings.
-        env: start.env.map((entry) => Buffer.from(entry, "utf8").toString("latin1")),
-        privileged: start.privileged,
-        ...(start.user === "" ? {} : { user: start.user }),
-        ...(start.workingDir === "" ? {} : { workingDir: start.workingDir }),
-      }),
+    open: (call, start) => openExec(deps, call, start.containerId, execRequest(start)),
     greet: (session, send) => {
       session.started.then(
         ({ pid }) => send({ started: { pid }, ...parts({}) }),

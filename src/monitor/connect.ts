@@ -135,15 +135,15 @@ class ConnectedMonitor implements Monitor {
   }
 
   exec(request: ExecRequest): StreamSession {
-    return this.#open("exec", encodeExec(request));
+    return this.#open("exec", encodeExec(request), request.detached);
   }
 
   attach(id: ContainerId, options: { stdin: boolean }): StreamSession {
     return this.#open("attach", encodeAttach(id, options));
   }
 
-  #open(kind: "exec" | "attach", first: Buffer): StreamSession {
-    return new MonitorStream({ kind, podId: this.podId, socketPath: this.#socketPath, first });
+  #open(kind: "exec" | "attach", first: Buffer, outlives?: boolean): StreamSession {
+    return new MonitorStream({ kind, outlives, podId: this.podId, socketPath: this.#socketPath, first });
   }
 
   shutdown(): Promise<void> {

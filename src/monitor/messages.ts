@@ -19,6 +19,7 @@ const TTY = 1;
 const STDIN = 2;
 const STDIN_ONCE = 4;
 const RUNTIME = 8;
+const DETACHED = 16;
 /** Step index of a failure outside the plan. */
 const NO_STEP = 0xffff;
 const STATES = { 1: "prepared", 2: "running", 3: "exited" } as const;
@@ -82,7 +83,8 @@ export function encodeEmpty(id: number, type: number): Buffer {
 
 export function encodeExec(request: ExecRequest): Buffer {
   const { launch } = request;
-  const flags = (request.tty ? TTY : 0) | (request.stdin ? STDIN : 0);
+  const detached = request.detached === true ? DETACHED : 0;
+  const flags = (request.tty ? TTY : 0) | (request.stdin ? STDIN : 0) | detached;
   const writer = new PayloadWriter()
     .str(request.container)
     .str(request.cgroupPath)

@@ -73,6 +73,8 @@ export interface ExecRequest {
   readonly columns: number;
   readonly plan: Uint8Array;
   readonly launch?: ExecLaunch | undefined;
+  /** Closing the session leaves it running: what it writes is dropped then. */
+  readonly detached?: boolean | undefined;
 }
 
 /**

@@ -21,6 +21,8 @@ const CLOSE_GUARD_MS = 10_000;
 
 export interface StreamParts {
   readonly kind: "exec" | "attach";
+  /** The process goes on when the session is closed: an attach, and an exec that is detached. */
+  readonly outlives?: boolean | undefined;
   readonly podId: PodId;
   readonly socketPath: string;
   /** The EXEC or ATTACH frame. */
@@ -136,7 +138,8 @@ export class MonitorStream implements StreamSession {
   close(): void {
     if (this.#closed || this.#settled) return;
     this.#closed = true;
-    if (this.#parts.kind === "attach") this.#detach();
+    const { kind, outlives = kind === "attach" } = this.#parts;
+    if (outlives) this.#detach();
     else this.#endExec();
   }
 

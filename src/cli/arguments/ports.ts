@@ -1,4 +1,5 @@
-// Published ports: -p [[ip:]host:]container[/protocol], each port also a range.
+// Published ports: -p [[ip:]host:]container[/protocol], each port also a range; and forwarded ones:
+// [local:]port.
 
 import { isIP } from "node:net";
 import { UsageError } from "../errors.ts";
@@ -37,6 +38,23 @@ export function readPort(text: string): PublishedPort[] {
     hostPort: hostPorts[index] as number,
     hostIp,
   }));
+}
+
+export interface ForwardedPort {
+  /** 0: a free one. */
+  readonly local: number;
+  readonly remote: number;
+}
+
+/** "8080:80", "80" (the same on both sides), ":80" (a free local port). @throws UsageError */
+export function readForward(text: string): ForwardedPort {
+  const match = /^(?:(\d{0,5}):)?(\d{1,5})$/.exec(text);
+  const remote = Number(match?.[2] ?? 0);
+  const local = match?.[1] === undefined ? remote : Number(match[1]);
+  if (match === null || remote < 1 || remote > 65_535 || local > 65_535) {
+    throw new UsageError(`invalid port "${text}": expected [LOCAL:]PORT, with numbers from 1 to 65535`);
+  }
+  return { local, remote };
 }
 
 function readRange(text: string): number[] | null {

@@ -44,6 +44,8 @@ export const listImages = method(`${E}/ListImages`, engine.ListImagesRequest, en
 export const inspect = method(`${E}/Inspect`, engine.InspectRequest, engine.InspectResponse);
 export const attach = method(`${E}/Attach`, engine.AttachRequest, engine.AttachResponse);
 export const exec = method(`${E}/Exec`, engine.ExecRequest, engine.ExecResponse);
+export const startExec = method(`${E}/StartExec`, engine.ExecStart, engine.ExecStarted);
+export const portForward = method(`${E}/PortForward`, engine.PortForwardRequest, engine.PortForwardResponse);
 export const wait = method(`${E}/Wait`, engine.WaitRequest, engine.WaitResponse);
 export const signalContainer = method(
   `${E}/SignalContainer`,

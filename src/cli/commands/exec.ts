@@ -12,6 +12,7 @@ import { terminalSize } from "../terminal.ts";
 export const command: Command = {
   usage: "[OPTIONS] CONTAINER COMMAND [ARG...]",
   options: [
+    { name: "detach", short: "d", kind: "flag", help: "Leave the command alone once it runs" },
     { name: "interactive", short: "i", kind: "flag", help: "Keep the standard input open" },
     { name: "tty", short: "t", kind: "flag", help: "Give the command a terminal" },
     { name: "env", short: "e", kind: "list", value: "list", help: "Set environment variables" },
@@ -40,7 +41,8 @@ export const command: Command = {
 async function run(context: Context, parsed: Parsed): Promise<number> {
   const [name = "", ...argv] = parsed.positional;
   const tty = parsed.flag("tty");
-  const stdin = parsed.flag("interactive");
+  const detach = parsed.flag("detach");
+  const stdin = parsed.flag("interactive") && !detach;
   if (tty && stdin && !context.stdin.isTTY) {
     throw new UsageError("the input device is not a terminal: leave out -t", 125);
   }
@@ -48,21 +50,24 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
   if (tty && !env.some((variable) => variable.name === "TERM")) env.unshift({ name: "TERM", value: "xterm" });
   const channel = await context.channel();
   const { containerId } = await find(channel, name);
-  const call = channel.call(methods.exec);
-  call.write(
-    opening({
-      containerId,
-      argv,
-      tty,
-      stdin,
-      env: env.map((variable) => `${variable.name}=${variable.value}`),
-      user: parsed.text("user") ?? "",
-      workingDir: parsed.text("workdir") ?? "",
-      privileged: parsed.flag("privileged"),
-      size: tty ? terminalSize(context.stdout) : undefined,
-    }),
-  );
+  const start = {
+    containerId,
+    argv,
+    tty,
+    stdin,
+    env: env.map((variable) => `${variable.name}=${variable.value}`),
+    user: parsed.text("user") ?? "",
+    workingDir: parsed.text("workdir") ?? "",
+    privileged: parsed.flag("privileged"),
+    size: tty ? terminalSize(context.stdout) : undefined,
+  };
   try {
+    if (detach) {
+      await channel.unary(methods.startExec, start);
+      return 0;
+    }
+    const call = channel.call(methods.exec);
+    call.write(opening(start));
     const options = { tty, stdin, detachKeys: Buffer.alloc(0) };
     const outcome = await runSession(context, call, call.responses(), options);
     return outcome.how === "exited" ? outcome.exitCode : 0;

@@ -170,3 +170,20 @@ test("children that write without end hold up neither the answer nor the monitor
   expect(await session.exited).toEqual({ exitCode: 0, signal: 0 });
   expect(memoryOf(pod.process.pid)).toBeLessThan(16 * 1024);
 });
+
+test("a detached one goes on without its client, and ends with the container", async () => {
+  const { pod, container } = await startSleeper();
+  const session = pod.exec(container, ["sleep"], { detached: true });
+  const { pid } = await session.started;
+  const flood = pod.exec(container, ["spew-behind"], { detached: true });
+  const { pid: first } = await flood.started;
+  session.close();
+  flood.close();
+  // Its first process ends although nobody reads, and its child writes on.
+  await until(() => !isAlive(first));
+  expect(isAlive(pid)).toBe(true);
+  expect((await pod.execAll(container, ["exit", "3"])).exitCode).toBe(3);
+  expect(memoryOf(pod.process.pid)).toBeLessThan(16 * 1024);
+  await pod.monitor.forget(container.id);
+  await until(() => !isAlive(pid));
+});

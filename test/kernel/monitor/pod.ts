@@ -51,6 +51,7 @@ export interface ExecOptions {
   readonly input?: Partial<ExecPlanInput>;
   readonly stdin?: boolean;
   readonly tty?: boolean;
+  readonly detached?: boolean;
 }
 
 export interface Outcome {
@@ -280,6 +281,7 @@ export class TestPod {
       rows: 24,
       columns: 80,
       plan: encodePlan(plan),
+      detached: options.detached,
     });
   }
 

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { DetachFilter, readDetachKeys } from "../../../src/cli/arguments/detach-keys.ts";
 import { readEnvironment, readPairs } from "../../../src/cli/arguments/environment.ts";
 import { type OptionTable, parseArguments } from "../../../src/cli/arguments/options.ts";
-import { readPort } from "../../../src/cli/arguments/ports.ts";
+import { readForward, readPort } from "../../../src/cli/arguments/ports.ts";
 import { readCpus, readSignal, readSince, readSize } from "../../../src/cli/arguments/quantities.ts";
 import { suggestion } from "../../../src/cli/arguments/suggest.ts";
 import { readVolume } from "../../../src/cli/arguments/volumes.ts";
@@ -209,5 +209,17 @@ describe("detach keys", () => {
   it("passes everything on when there are none", () => {
     const filter = new DetachFilter(readDetachKeys(""));
     expect(filter.push(keys)).toEqual({ data: keys, detached: false });
+  });
+});
+
+describe("forwarded ports", () => {
+  it("have the same number on both sides unless another is named", () => {
+    expect(readForward("80")).toEqual({ local: 80, remote: 80 });
+    expect(readForward("8080:80")).toEqual({ local: 8080, remote: 80 });
+    expect(readForward(":80")).toEqual({ local: 0, remote: 80 });
+  });
+
+  it.each(["", ":", "0", "80:", "65536", "70000:80", "a:80", "1:2:3", "-1"])("are not %j", (text) => {
+    expect(() => readForward(text)).toThrow(/expected \[LOCAL:\]PORT/);
   });
 });

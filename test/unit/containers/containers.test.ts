@@ -7,6 +7,7 @@ import { execSync, MAX_OUTPUT_BYTES } from "../../../src/containers/exec-sync.ts
 import { listContainers } from "../../../src/containers/list-containers.ts";
 import { removeContainer } from "../../../src/containers/remove-container.ts";
 import { startContainer } from "../../../src/containers/start-container.ts";
+import { startExec } from "../../../src/containers/start-exec.ts";
 import { stopContainer } from "../../../src/containers/stop-container.ts";
 import { waitContainer } from "../../../src/containers/wait-container.ts";
 import { KernelError } from "../../../src/lib/errors.ts";
@@ -287,6 +288,20 @@ describe("removeContainer", () => {
     await removePodSandbox(world.deps, world.call, world.podId);
     await expect(creating).rejects.toThrow();
     expect(allContainers(world.deps.store)).toEqual([]);
+  });
+});
+
+describe("startExec", () => {
+  test("leaves what runs alone", async () => {
+    const world = await withPod();
+    const id = await running(world);
+    const request = { argv: ["/probe"], tty: false, stdin: true, rows: 0, columns: 0 };
+    expect(await startExec(world.deps, world.call, id, request)).toMatchObject({ pid: 4000 });
+    expect(world.monitor.calls.at(-1)).toMatchObject({
+      name: "exec",
+      args: [{ detached: true, stdin: false }],
+    });
+    expect(world.monitor.sessions[0]?.closed).toBe(true);
   });
 });
 

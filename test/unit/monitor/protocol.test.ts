@@ -188,6 +188,14 @@ describe("payloads", () => {
     expect(() => new PayloadWriter().str("y".repeat(65_536))).toThrow("65536 bytes long");
   });
 
+  test("a detached exec says so in its flags", () => {
+    const flags = (bytes: Buffer) =>
+      bytes.readUInt8(12 + 2 + exec.container.length + 2 + exec.cgroupPath.length);
+    expect(flags(messages.encodeExec({ ...exec, detached: true }))).toBe(
+      flags(messages.encodeExec(exec)) | 16,
+    );
+  });
+
   test("integers beyond what a number holds are an error", () => {
     expect(() => messages.decodeStartedAt(Buffer.alloc(8, 0xff))).toThrow("too large");
   });

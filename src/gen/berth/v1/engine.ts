@@ -222,6 +222,25 @@ export interface ExecResponse {
   exit: Exit | undefined;
 }
 
+export interface PortForwardStart {
+  podId: string;
+  /** 1 to 65535. */
+  port: number;
+}
+
+export interface PortForwardRequest {
+  /** In the first message, and only there. */
+  start: PortForwardStart | undefined;
+  data: Buffer;
+}
+
+export interface PortForwardResponse {
+  connected: boolean;
+  data: Buffer;
+  /** No more data follows. */
+  closed: boolean;
+}
+
 export interface WaitRequest {
   containerId: string;
 }
@@ -2576,6 +2595,221 @@ export const ExecResponse: MessageFns<ExecResponse> = {
   },
 };
 
+function createBasePortForwardStart(): PortForwardStart {
+  return { podId: "", port: 0 };
+}
+
+export const PortForwardStart: MessageFns<PortForwardStart> = {
+  encode(message: PortForwardStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.podId !== "") {
+      writer.uint32(10).string(message.podId);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PortForwardStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePortForwardStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.podId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PortForwardStart>): PortForwardStart {
+    return PortForwardStart.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PortForwardStart>): PortForwardStart {
+    const message = createBasePortForwardStart();
+    message.podId = object.podId ?? "";
+    message.port = object.port ?? 0;
+    return message;
+  },
+};
+
+function createBasePortForwardRequest(): PortForwardRequest {
+  return { start: undefined, data: Buffer.alloc(0) };
+}
+
+export const PortForwardRequest: MessageFns<PortForwardRequest> = {
+  encode(message: PortForwardRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.start !== undefined) {
+      PortForwardStart.encode(message.start, writer.uint32(10).fork()).join();
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PortForwardRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePortForwardRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.start = PortForwardStart.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PortForwardRequest>): PortForwardRequest {
+    return PortForwardRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PortForwardRequest>): PortForwardRequest {
+    const message = createBasePortForwardRequest();
+    message.start = (object.start !== undefined && object.start !== null)
+      ? PortForwardStart.fromPartial(object.start)
+      : undefined;
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBasePortForwardResponse(): PortForwardResponse {
+  return { connected: false, data: Buffer.alloc(0), closed: false };
+}
+
+export const PortForwardResponse: MessageFns<PortForwardResponse> = {
+  encode(message: PortForwardResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.connected !== false) {
+      writer.uint32(8).bool(message.connected);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    if (message.closed !== false) {
+      writer.uint32(24).bool(message.closed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PortForwardResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePortForwardResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.connected = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.closed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PortForwardResponse>): PortForwardResponse {
+    return PortForwardResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PortForwardResponse>): PortForwardResponse {
+    const message = createBasePortForwardResponse();
+    message.connected = object.connected ?? false;
+    message.data = object.data ?? Buffer.alloc(0);
+    message.closed = object.closed ?? false;
+    return message;
+  },
+};
+
 function createBaseWaitRequest(): WaitRequest {
   return { containerId: "" };
 }
@@ -3539,6 +3773,32 @@ export const EngineService = {
     responseSerialize: (value: ExecResponse): Buffer => Buffer.from(ExecResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExecResponse => ExecResponse.decode(value),
   },
+  /**
+   * Runs one more process in a container and leaves it alone; answers when it runs. It has no input, and its
+   * output is dropped.
+   */
+  startExec: {
+    path: "/berth.v1.Engine/StartExec" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ExecStart): Buffer => Buffer.from(ExecStart.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExecStart => ExecStart.decode(value),
+    responseSerialize: (value: ExecStarted): Buffer => Buffer.from(ExecStarted.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExecStarted => ExecStarted.decode(value),
+  },
+  /**
+   * One connection to a port on the loopback of a running pod. The server's first message is `connected`.
+   * Each side can end its direction by itself: the client by ending its messages, the server with `closed`.
+   */
+  portForward: {
+    path: "/berth.v1.Engine/PortForward" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: PortForwardRequest): Buffer => Buffer.from(PortForwardRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PortForwardRequest => PortForwardRequest.decode(value),
+    responseSerialize: (value: PortForwardResponse): Buffer => Buffer.from(PortForwardResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PortForwardResponse => PortForwardResponse.decode(value),
+  },
   /** Answers when the container's first process has ended. */
   wait: {
     path: "/berth.v1.Engine/Wait" as const,
@@ -3612,6 +3872,16 @@ export interface EngineServer extends UntypedServiceImplementation {
   attach: handleBidiStreamingCall<AttachRequest, AttachResponse>;
   /** Runs one more process in a container. Cancelling the call kills it. */
   exec: handleBidiStreamingCall<ExecRequest, ExecResponse>;
+  /**
+   * Runs one more process in a container and leaves it alone; answers when it runs. It has no input, and its
+   * output is dropped.
+   */
+  startExec: handleUnaryCall<ExecStart, ExecStarted>;
+  /**
+   * One connection to a port on the loopback of a running pod. The server's first message is `connected`.
+   * Each side can end its direction by itself: the client by ending its messages, the server with `closed`.
+   */
+  portForward: handleBidiStreamingCall<PortForwardRequest, PortForwardResponse>;
   /** Answers when the container's first process has ended. */
   wait: handleUnaryCall<WaitRequest, WaitResponse>;
   /** Sends a signal to the container's first process. */
