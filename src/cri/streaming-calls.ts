@@ -36,8 +36,8 @@ function execTarget(verbs: CriVerbs, request: proto.ExecRequest): Target {
     kind: "exec",
     tellsExitCode: true,
     ...{ tty, stdin, stdout, stderr },
-    // The terminal's size comes on a stream of its own, right behind the start.
-    open: (call) => verbs.openExec(call, id, { argv, tty, stdin, rows: 0, columns: 0 }),
+    open: (call, { rows, columns } = { rows: 0, columns: 0 }) =>
+      verbs.openExec(call, id, { argv, tty, stdin, rows, columns }),
   };
 }
 

@@ -6,7 +6,13 @@ import type { Call } from "../lib/call.ts";
 import type { StreamSession } from "../monitor/monitor.ts";
 import { type Outcome, outcomeMessage } from "./outcome.ts";
 import type { ProcessTarget } from "./target.ts";
-import { TerminalSizeReader } from "./terminal-size.ts";
+import { TerminalSizes } from "./terminal-size.ts";
+
+/**
+ * Clients send the size of their terminal right behind its channel: a program that looks at once shall find
+ * it. One that sends none waits no longer than nobody notices.
+ */
+const FIRST_SIZE_MS = 100;
 
 /** The channels of one client, whatever they travel over. They may close by themselves, without an error. */
 export interface ProcessChannels {
@@ -37,7 +43,9 @@ export async function joinProcess(
 
 async function run(target: ProcessTarget, channels: ProcessChannels, call: Call): Promise<Outcome> {
   try {
-    const session = await target.open(call);
+    const sizes = channels.resize === null ? null : new TerminalSizes(channels.resize);
+    const size = await sizes?.first(FIRST_SIZE_MS);
+    const session = await target.open(call, size);
     const leave = () => session.close();
     // Nobody will ever read it: an exec must not run on alone.
     if (call.signal.aborted) leave();
@@ -45,7 +53,7 @@ async function run(target: ProcessTarget, channels: ProcessChannels, call: Call)
     try {
       passOutputs(session, channels);
       if (channels.stdin !== null) passInput(session, channels.stdin);
-      if (channels.resize !== null) passSizes(session, channels.resize);
+      sizes?.follow(({ rows, columns }) => session.resize(rows, columns));
       const { exitCode } = await session.exited;
       if (call.signal.aborted) return { error: call.signal.reason };
       return { exitCode: target.tellsExitCode ? exitCode : 0 };
@@ -91,13 +99,6 @@ function passInput(session: StreamSession, stdin: Readable): void {
   };
   stdin.on("end", close);
   stdin.on("close", close);
-}
-
-function passSizes(session: StreamSession, resize: Readable): void {
-  const reader = new TerminalSizeReader();
-  resize.on("data", (chunk: Buffer) => {
-    for (const { rows, columns } of reader.push(chunk)) session.resize(rows, columns);
-  });
 }
 
 /** Ends a channel; resolves when all of it was sent, or it is gone. */

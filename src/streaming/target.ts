@@ -3,6 +3,7 @@
 import type { Duplex } from "node:stream";
 import type { Call } from "../lib/call.ts";
 import type { StreamSession } from "../monitor/monitor.ts";
+import type { TerminalSize } from "./terminal-size.ts";
 
 /** The streams of a process: exec or attach. */
 export interface ProcessTarget {
@@ -13,7 +14,8 @@ export interface ProcessTarget {
   readonly tty: boolean;
   /** Whether the exit code of the process is told; an attach ends in success whatever it was. */
   readonly tellsExitCode: boolean;
-  open(call: Call): Promise<StreamSession>;
+  /** `size` of the client's terminal, when it is known already. */
+  open(call: Call, size?: TerminalSize): Promise<StreamSession>;
 }
 
 /** Connections to ports within a pod. */

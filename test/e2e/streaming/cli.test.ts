@@ -33,12 +33,12 @@ function berth(...args: string[]): Promise<{ code: number; out: string; err: str
 const running = async (text: string) => (await stage.exec(shell, "ps")).out.includes(text);
 
 test("exec -d leaves the command alone, output and all, and the daemon's end does not end it", async () => {
-  const flood = "while :; do echo flood; done & echo $! > /tmp/flood; exec sleep 7531";
+  const flood = "while :; do echo flood; done & echo $! $$ > /tmp/pids; exec sleep 7531";
   expect(await berth("exec", "-d", shell, "sh", "-c", flood)).toEqual({ code: 0, out: "", err: "" });
   expect(await running("sleep 7531")).toBe(true);
   await stage.daemon.restart();
   expect(await running("sleep 7531")).toBe(true);
-  expect((await stage.exec(shell, "sh", "-c", "kill $(cat /tmp/flood); pkill sleep -f 7531")).code).toBe(0);
+  expect((await stage.exec(shell, "sh", "-c", "kill $(cat /tmp/pids)")).code).toBe(0);
   await expect.poll(() => running("sleep 7531")).toBe(false);
 });
 

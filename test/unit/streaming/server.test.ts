@@ -7,6 +7,7 @@ import { describe, expect, it, vi } from "vitest";
 import { BerthError } from "../../../src/lib/errors.ts";
 import { FRAME } from "../../../src/streaming/spdy/frames.ts";
 import { TokenDesk } from "../../../src/streaming/tokens.ts";
+import { NotingSession } from "../monitor/noting-session.ts";
 import { controlFrame, dataFrame, SpdyClient } from "./spdy/client.ts";
 import { Messages, makeStage, openSpdy, type Refusal } from "./stage.ts";
 
@@ -162,6 +163,22 @@ describe("a process over SPDY", () => {
     expect(status).toMatchObject({ status: "Failure", reason: "NonZeroExitCode" });
     expect(status.details.causes).toEqual([{ reason: "ExitCode", message: "7" }]);
     expect([1, 5].map((id) => client.hasEnded(id))).toEqual([true, true]);
+  });
+
+  it("has the client's terminal size from its first moment", async () => {
+    const stage = await makeStage();
+    const sizes: unknown[] = [];
+    const open = async (_call: unknown, size: unknown) => {
+      sizes.push(size);
+      return new NotingSession();
+    };
+    for (const message of ['{"Width":80,"Height":24}', ""]) {
+      const client = await spdy(stage.exec({ tty: true, open }), V4);
+      await streams(client, "error", "resize", "stdout");
+      client.send(dataFrame(3, message));
+      await vi.waitFor(() => expect(sizes).toHaveLength(message === "" ? 2 : 1));
+    }
+    expect(sizes).toEqual([{ rows: 24, columns: 80 }, undefined]);
   });
 
   it.each([
