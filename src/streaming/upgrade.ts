@@ -13,6 +13,8 @@ export interface Upgrade {
   readonly head: Buffer;
 }
 
+/** How long a client that was refused may take to close. */
+const REFUSED_MS = 1_000;
 /** What one message of a client may hold; those that are known send far less. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 const MAX_FRAGMENTS = 1024;
@@ -39,6 +41,9 @@ export function refuse({ socket }: Upgrade, status: number, text: string, header
   ];
   socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
   socket.resume();
+  // A client that does not close its side must not keep a connection that is of no use to it.
+  const guard = setTimeout(() => socket.destroy(), REFUSED_MS);
+  socket.once("close", () => clearTimeout(guard));
 }
 
 export function wantedTransport({ request }: Upgrade): "spdy" | "websocket" | null {

@@ -94,6 +94,24 @@ describe("the door", () => {
     await spdy(url, V4);
   });
 
+  it("closes on a client that was refused and does not", async () => {
+    const stage = await makeStage();
+    const { port } = new URL(stage.exec());
+    const socket = connect({ port: Number(port), host: "127.0.0.1", allowHalfOpen: true });
+    socket.on("error", () => {});
+    socket.write("GET /exec/none HTTP/1.1\r\nHost: x\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\n");
+    socket.resume();
+    await once(socket, "end");
+    // It can be written to until the server gives the connection up.
+    await vi.waitFor(
+      () => {
+        socket.write("x");
+        expect(socket.destroyed).toBe(true);
+      },
+      { timeout: 5_000 },
+    );
+  });
+
   it("survives garbage and clients that hang up", async () => {
     const stage = await makeStage();
     const { port, hostname, pathname } = new URL(stage.exec());
