@@ -59,6 +59,8 @@ function configure(tree: string): void {
   mkdirSync(join(tree, INSTALLED), { recursive: true });
   write("etc/fstab", fstab);
   write("etc/hostname", "machine\n");
+  // sudo complains of a host that does not know itself.
+  write("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 machine\n");
   const units = join(tree, "etc/systemd/system");
   cpSync(unit, join(units, "system-test.service"));
   mkdirSync(join(units, "multi-user.target.wants"), { recursive: true });

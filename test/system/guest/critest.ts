@@ -24,6 +24,8 @@ import {
 export const SUITE = "the validation suite comes to its end";
 
 const SOCKET = "/run/berth/berth.sock";
+/** Where Linux 6.1 can map ids, which the suite looks for: on a tmpfs such as /run it cannot. */
+const STATE = "/var/lib/berth-state";
 const CONFIG = "/etc/berth/berth.toml";
 const REGISTRY = "127.0.0.1:5000";
 const REGISTRY_PROBE = ": > /dev/tcp/127.0.0.1/5000";
@@ -58,7 +60,7 @@ async function withRegistry(work: () => Promise<void>): Promise<void> {
 async function withMirrors(work: () => Promise<void>): Promise<void> {
   const tables = HOSTS.map((host) => `[registry.hosts."${host}"]\nmirrors = ["http://${REGISTRY}"]\n`);
   mkdirSync("/etc/berth", { recursive: true });
-  writeFileSync(CONFIG, tables.join("\n"));
+  writeFileSync(CONFIG, [`state = "${STATE}"`, `socket = "${SOCKET}"`, ...tables].join("\n"));
   try {
     await restart();
     await work();

@@ -64,7 +64,11 @@ describe("the door", () => {
   it.each([
     [
       "an unknown token",
-      (url: string) => openSpdy(url.replace(/.$/, (last) => (last === "A" ? "B" : "A")), V4),
+      (url: string) =>
+        openSpdy(
+          url.replace(/.$/, (last) => (last === "A" ? "B" : "A")),
+          V4,
+        ),
       404,
     ],
     ["a token of another kind", (url: string) => openSpdy(url.replace("/exec/", "/attach/"), V4), 404],
