@@ -13,6 +13,7 @@ import { complainOfHandlers } from "./daemon/complain-of-handlers.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
+import { selinuxContexts } from "./daemon/selinux-contexts.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
 import { userNamespacesMissing } from "./daemon/user-namespaces.ts";
 import { serveEngine } from "./engine/serve.ts";
@@ -186,7 +187,12 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
 
 async function hostFacts(kernel: Kernel, log: Logger): Promise<HostFacts> {
   const facts = await kernel.hostFacts();
-  return { ...facts, apparmorDefault: facts.apparmor && (await loadAppArmorProfile(log)) };
+  const apparmorDefault = facts.apparmor && (await loadAppArmorProfile(log));
+  return {
+    ...facts,
+    apparmorDefault,
+    selinuxContexts: facts.selinux ? await selinuxContexts(log) : undefined,
+  };
 }
 
 /** Lets the calls in hand end, for a while; what they do goes on or is undone at the next start. */

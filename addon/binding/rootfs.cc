@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "../kernel/relabel.h"
 #include "../kernel/overlay_view.h"
 #include "../kernel/tree.h"
 #include "translate.h"
@@ -83,11 +84,20 @@ Napi::Value ReadBeneathDoor(const Napi::CallbackInfo& info) {
       });
 }
 
+/// On a thread of its own: a volume may be dead.
+Napi::Value RelabelDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  std::string label = StringArgument(info, 1);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [path, label] { return Relabel(path, label); });
+}
+
 }  // namespace
 
 void RegisterRootfs(Napi::Env env, Napi::Object exports) {
   exports.Set("removeTree", Napi::Function::New(env, RemoveTreeDoor));
   exports.Set("readBeneath", Napi::Function::New(env, ReadBeneathDoor));
+  exports.Set("relabel", Napi::Function::New(env, RelabelDoor));
   exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
   exports.Set("syncFilesystem", Napi::Function::New(env, SyncFilesystemDoor));
 }

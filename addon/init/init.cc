@@ -18,6 +18,7 @@ Result RunStep(InitContext& context, const PlanStep& step) {
     case Op::kMountPropagation: return MountPropagation(context, step);
     case Op::kOpenTree: return OpenTree(context, step);
     case Op::kOpenShm: return OpenShm(context, step);
+    case Op::kMountLabel: return MountLabel(context, step);
     case Op::kOverlayRoot: return OverlayRoot(context, step);
     case Op::kMount: return Mount(context, step);
     case Op::kAttachTree: return AttachTree(context, step);

@@ -22,6 +22,7 @@ struct InitContext {
   bool root_is_ours = false;  // set up by this plan, so that /dev/console may be mounted
   int terminal = -1;          // pty slave
   bool tty = false;           // stdio comes from `console`
+  const char* mount_label = nullptr;  // SELinux context of the file systems that are mounted
   int slots[kPlanSlots];
   const char** argv = nullptr;  // room for argc + 1, made by the monitor
   const char** envp = nullptr;
@@ -76,6 +77,7 @@ Result DelegateCgroup(InitContext& context, const PlanStep& step);
 Result PivotRoot(InitContext& context, const PlanStep& step);
 Result Console(InitContext& context, const PlanStep& step);
 Result HostRoot(InitContext& context, const PlanStep& step);
+Result MountLabel(InitContext& context, const PlanStep& step);
 
 Result OwnStdio(InitContext& context, const PlanStep& step);
 Result Join(InitContext& context, const PlanStep& step);

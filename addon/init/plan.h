@@ -62,7 +62,8 @@ enum class Op : uint16_t {
   kImageTree = 47,
   kDelegateCgroup = 48,
   kShareGroup = 49,
-  kLast = kShareGroup,
+  kMountLabel = 50,
+  kLast = kMountLabel,
 };
 
 enum class PidNamespace : uint32_t { kOwn = 0, kPod = 1, kContainer = 2 };

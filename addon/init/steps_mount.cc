@@ -34,7 +34,17 @@ Result Configure(int context, const char* option) {
   return Result::success();
 }
 
+/// Those whose files SELinux labels as a mount says; the others have labels of their own in the policy.
+bool TakesLabel(const char* fstype) {
+  return strcmp(fstype, "tmpfs") == 0 || strcmp(fstype, "devpts") == 0 || strcmp(fstype, "mqueue") == 0;
+}
+
 }  // namespace
+
+Result MountLabel(InitContext& context, const PlanStep& step) {
+  context.mount_label = context.plan->text(step, 0);
+  return Result::success();
+}
 
 Result MountPropagation(InitContext&, const PlanStep& step) {
   if (mount(nullptr, "/", nullptr, step.a, nullptr) != 0) return Result::last("mount propagation", "/");
@@ -61,6 +71,10 @@ Result Mount(InitContext& context, const PlanStep& step) {
     if (*option == '\0') continue;
     Result result = Configure(filesystem.get(), option);
     if (!result.ok()) return result;
+  }
+  if (context.mount_label != nullptr && TakesLabel(fstype) &&
+      fsconfig(filesystem.get(), FSCONFIG_SET_STRING, "context", context.mount_label, 0) != 0) {
+    return Result::last("fsconfig context", context.mount_label);
   }
   Fd mount;
   Result result = Finish(filesystem.get(), static_cast<unsigned>(step.a), target, &mount);

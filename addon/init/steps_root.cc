@@ -29,6 +29,7 @@ struct Overlay {
   const char* attach_at;
   bool is_volatile;
   bool allow_devices;  // else device nodes of an image cannot be opened
+  const char* label;   // SELinux context of all files; nullptr: each has its own
 };
 
 unsigned Attributes(const Overlay& overlay) {
@@ -42,6 +43,10 @@ Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
   Fd context;
   Result opened = OpenOverlayContext(&context, too_old);
   if (!opened.ok() || *too_old) return opened;
+  if (overlay.label != nullptr &&
+      fsconfig(context.get(), FSCONFIG_SET_STRING, "context", overlay.label, 0) != 0) {
+    return Result::last("fsconfig context", overlay.label);
+  }
   const char* lower = overlay.lowers;
   for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
     if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower, 0) != 0) {
@@ -65,11 +70,17 @@ Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
 /// mount(2), whose options must fit a page: hence relative paths with short names.
 Result OverlayLegacy(const Overlay& overlay) {
   char data[4096];
-  size_t used = static_cast<size_t>(
-      overlay.upper == nullptr
-          ? snprintf(data, sizeof data, "lowerdir=")
-          : snprintf(data, sizeof data, "%supperdir=%s,workdir=%s,lowerdir=",
-                     overlay.is_volatile ? "volatile," : "", overlay.upper, overlay.work));
+  size_t used = 0;
+  // Quoted: the levels of a label are separated by commas.
+  if (overlay.label != nullptr)
+    used += static_cast<size_t>(snprintf(data, sizeof data, "context=\"%s\",", overlay.label));
+  if (used > sizeof data / 2) return Result::failure("mount overlay: label", E2BIG, overlay.label);
+  if (overlay.upper != nullptr) {
+    used += static_cast<size_t>(snprintf(data + used, sizeof data - used, "%supperdir=%s,workdir=%s,",
+                                         overlay.is_volatile ? "volatile," : "", overlay.upper,
+                                         overlay.work));
+  }
+  used += static_cast<size_t>(snprintf(data + used, sizeof data - used, "lowerdir="));
   const char* lower = overlay.lowers;
   for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
     size_t length = strlen(lower);
@@ -110,7 +121,8 @@ Result OverlayRoot(InitContext& context, const PlanStep& step) {
                   .work = upper + strlen(upper) + 1,
                   .attach_at = plan.text(step, 3),
                   .is_volatile = (step.options & 1) != 0,
-                  .allow_devices = (step.options & 4) != 0};
+                  .allow_devices = (step.options & 4) != 0,
+                  .label = context.mount_label};
   const char* base = plan.text(step, 0);
   if (chdir(base) != 0) return Result::last("chdir", base);
   Result result = AttachOverlay(overlay, (step.options & 2) != 0);
@@ -131,7 +143,8 @@ Result ImageTree(InitContext& context, const PlanStep& step) {
                   .work = nullptr,
                   .attach_at = plan.text(step, 2),
                   .is_volatile = false,
-                  .allow_devices = false};
+                  .allow_devices = false,
+                  .label = context.mount_label};
   if (chdir(base) != 0) return Result::last("chdir", base);
   // Attached for the moment: before Linux 6.15 no part of a detached mount can be cloned.
   Result result = AttachOverlay(overlay, (step.options & 1) != 0);

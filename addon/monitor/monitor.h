@@ -19,6 +19,7 @@ struct PodResources {
   Fd userns;        // owns the pod's namespaces; none: the host's does
   Fd own_pid_ns;    // the monitor's PID namespace
   Fd pod_mount_ns;  // holds /shm; nothing of the host is mounted in it
+  const char* mount_label = nullptr;  // SELinux context of what is mounted for the pod
   Fd init_pidfd;    // PID 1 of the pod's shared PID namespace
   pid_t init_pid = -1;
   char** argv = nullptr;  // the monitor's own; the pod's init shows nothing of it

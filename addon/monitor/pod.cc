@@ -91,6 +91,7 @@ struct Shm {
   uint64_t bytes;
   uid_t uid;
   gid_t gid;
+  const char* label;  // SELinux context, or nullptr
 };
 
 /// In a fresh mount namespace: a root of its own with nothing of the host below it, and /shm when asked for.
@@ -102,9 +103,14 @@ Result FillMountNamespace(const Shm& shm) {
     return Result::last("mount", "pod root");
   }
   if (chdir("/proc") != 0 || mkdir("shm", 0755) != 0) return Result::last("mkdir", "pod root");
-  char options[128];
-  snprintf(options, sizeof options, "mode=1777,size=%llu,uid=%u,gid=%u",
-           static_cast<unsigned long long>(shm.bytes), shm.uid, shm.gid);
+  char options[512];
+  int used = snprintf(options, sizeof options, "mode=1777,size=%llu,uid=%u,gid=%u",
+                      static_cast<unsigned long long>(shm.bytes), shm.uid, shm.gid);
+  if (shm.label != nullptr) {
+    size_t room = sizeof options - static_cast<size_t>(used);
+    if (snprintf(options + used, room, ",context=\"%s\"", shm.label) >= static_cast<int>(room))
+      return Result::failure("mount /dev/shm: label", E2BIG, shm.label);
+  }
   if (shm.bytes != 0 && mount("shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) != 0) {
     return Result::last("mount", "/dev/shm");
   }
@@ -180,7 +186,7 @@ int StartInitInside(void* argument) {
 
 Result StartPodInit(uid_t nobody, PodResources* pod) {
   if (!pod->pod_mount_ns.valid()) {
-    Result result = MakePodMountNamespace({0, 0, 0}, pod);
+    Result result = MakePodMountNamespace({0, 0, 0, nullptr}, pod);
     if (!result.ok()) return result;
   }
   std::pair<InitStart, Result> call{{pod, nobody, 0, {}}, {}};
@@ -212,7 +218,11 @@ Result RunPodStep(const Plan& plan, const PlanStep& step, PodResources* pod) {
       return RunInUserNamespace(pod->userns.get(), SysctlAsRoot, &write);
     }
     case Op::kCreateShm:
-      return MakePodMountNamespace({step.a, static_cast<uid_t>(step.b), static_cast<gid_t>(step.c)}, pod);
+      return MakePodMountNamespace(
+          {step.a, static_cast<uid_t>(step.b), static_cast<gid_t>(step.c), pod->mount_label}, pod);
+    case Op::kMountLabel:
+      pod->mount_label = plan.text(step, 0);
+      return Result::success();
     case Op::kPodInit: return StartPodInit(static_cast<uid_t>(step.a), pod);
     default: return Result::failure("pod plan", EINVAL);
   }

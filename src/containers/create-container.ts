@@ -40,6 +40,7 @@ import { makeProcess } from "./make-process.ts";
 import { requirePidTarget } from "./pid-target.ts";
 import type { PlannedContainer } from "./plan-container.ts";
 import { planContainer } from "./plan-container.ts";
+import { relabelVolumes } from "./relabel-volumes.ts";
 import { requireMonitor } from "./require-monitor.ts";
 import { stopSignalOf } from "./stop-signal.ts";
 import { undoContainer } from "./undo-container.ts";
@@ -233,6 +234,10 @@ async function build(
   { pod, image, container }: Parts,
 ): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
   const planned = await makeParts(deps, call, steps, { pod, image, container });
+  const { selinux } = planned.input;
+  if (selinux != null && container.config.mounts.some((mount) => mount.selinuxRelabel)) {
+    await steps.run("relabel", () => relabelVolumes(deps, container.config, selinux));
+  }
   const rules = deviceRules(planned.input);
   if (rules !== null) {
     const { missingController } = deps.config;

@@ -45,7 +45,8 @@ export async function execByRuntime(
   const command = await runtimeCommand(deps, container, handler, name, [...words, container.id]);
   const inherited = inheritedByExec(input.template.oomScoreAdj ?? 0, deps.host);
   const plan = buildRuntimeCommandPlan(command, inherited);
-  const process = { ...execProcess(input), terminal: request.tty, host: deps.host };
+  const { selinuxLabel } = input.template;
+  const process = { ...execProcess(input), terminal: request.tty, host: deps.host, selinuxLabel };
   await writeFile(files.process, JSON.stringify(ociProcess(process)), { mode: 0o600 });
   const session = monitor.exec({
     container: container.id,

@@ -7,6 +7,7 @@ import { editedConfig } from "../spec/cdi.ts";
 import { makeExecTemplate } from "../spec/exec-template.ts";
 import type { ContainerPlanInput, ResolvedUser } from "../spec/inputs.ts";
 import { resolveUser } from "../spec/resolve-user.ts";
+import { containerSelinux } from "../spec/selinux.ts";
 import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
 import type { ImageId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
@@ -85,6 +86,7 @@ export async function planContainer(
     },
     host: deps.host,
     user,
+    selinux: containerSelinux(pod.config.security.selinux, security.selinux, security.privileged, deps.host),
     seccomp,
     devices: [...requested, ...described],
     hostDevices: nodes,

@@ -167,6 +167,10 @@ export class FakeKernel implements Kernel {
     return this.files.get(path) ?? null;
   }
 
+  async relabel(path: string, label: string): Promise<void> {
+    this.#record("relabel", path, label);
+  }
+
   async treeUsage(): Promise<{ bytes: number; inodes: number }> {
     return { bytes: 0, inodes: 0 };
   }

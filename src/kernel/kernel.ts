@@ -207,6 +207,11 @@ export interface LayerKernel extends LayerRecordKernel {
    * null when missing.
    */
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
+  /**
+   * Gives a file or a tree an SELinux label, without following links beneath it or crossing mounts. A file
+   * system without labels is fine. May hang with the file system, on a thread of its own.
+   */
+  relabel(path: string, label: string): Promise<void>;
   /** Bytes (512-byte blocks allocated) and inodes below a directory. */
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
   /** syncfs of the file system that holds `path`. */
@@ -255,6 +260,8 @@ export interface HostFacts {
   /** berth's own AppArmor profile is loaded: the daemon adds this fact at start-up. */
   readonly apparmorDefault?: boolean | undefined;
   readonly selinux: boolean;
+  /** The policy's labels for containers, "user:role:type:level": the daemon adds them at start-up. */
+  readonly selinuxContexts?: { readonly process: string; readonly file: string } | undefined;
   /** The kernel filters by BPF which devices a cgroup may open. */
   readonly deviceFilter: boolean;
 }

@@ -22,6 +22,7 @@ export interface NativeLayers extends NativeRecords {
   removeTree(path: string): Promise<void>;
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
+  relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
 }
 
@@ -31,6 +32,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     unpackLayer: (directory, limits, files = {}) => openLayer(native, directory, limits, files),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
+    relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),
   };

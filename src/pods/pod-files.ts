@@ -8,6 +8,7 @@ import { BerthError, errnoOf } from "../lib/errors.ts";
 import { hostRoot, userMappingOf } from "../spec/user-namespace.ts";
 import type { PodConfig } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
+import { podMountLabel } from "./pod-selinux.ts";
 
 const HOST_RESOLV_CONF = "/etc/resolv.conf";
 /** What systemd-resolved was told, without its own stub in front. */
@@ -37,6 +38,9 @@ export async function makePodFiles(deps: PodDeps, podId: string, config: PodConf
     writeOwned(files.hosts, hosts ?? hostsOf(hostname), owner),
   ]);
   for (const result of written) if (result.status === "rejected") throw result.reason;
+  const label = podMountLabel(deps, config);
+  if (label === undefined) return;
+  await Promise.all(Object.values(files).map((path) => deps.kernel.relabel(path, label)));
 }
 
 /** Root of the containers may write them, as root of a whole system may. */

@@ -22,6 +22,7 @@ import type { Pod, PodConfig, PodNetwork, ProcessRef } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
 import { makePodDirectories, makePodFiles } from "./pod-files.ts";
 import { podTitle, runKey, stateOfPod } from "./pod-lifecycle.ts";
+import { withSelinux } from "./pod-selinux.ts";
 import { withUserNamespace } from "./pod-user-namespace.ts";
 import { startMonitor } from "./start-monitor.ts";
 import { undoPod } from "./undo-pod.ts";
@@ -120,7 +121,7 @@ async function reserve(
     "reserve",
     () => {
       const { bootId } = deps.host;
-      const config = withUserNamespace(deps, asked);
+      const config = withSelinux(deps, withUserNamespace(deps, asked));
       insertPod(deps.store, { id, config, handler, createdAt: nowMicros(), netnsPath, cgroupPath, bootId });
       return findPod(deps.store, id) as Pod;
     },

@@ -8,6 +8,7 @@ import { explainPlanFailure } from "../spec/explain-failure.ts";
 import type { Pod, ProcessRef } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
 import { monitorEvents } from "./monitor-events.ts";
+import { podMountLabel } from "./pod-selinux.ts";
 
 const SPAWN_TIMEOUT_MS = 10_000;
 export const CONNECT_TIMEOUT_MS = 5_000;
@@ -17,7 +18,11 @@ export const CONNECT_TIMEOUT_MS = 5_000;
  * resolves.
  */
 export async function startMonitor(deps: PodDeps, pod: Pod): Promise<ProcessRef> {
-  const plan = buildPodPlan({ config: pod.config, netnsPath: pod.netnsPath });
+  const plan = buildPodPlan({
+    config: pod.config,
+    netnsPath: pod.netnsPath,
+    mountLabel: podMountLabel(deps, pod.config),
+  });
   const socketPath = deps.paths.monitorSocket(pod.id);
   const process = await spawn(deps, pod, plan, socketPath);
   const events = monitorEvents(deps);

@@ -5,7 +5,7 @@ import { MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
 import type { UserMapping } from "../types/pod.ts";
 import { capabilitySets } from "./capabilities.ts";
-import { confinementSteps } from "./confinement.ts";
+import { confinementSteps, keyringSteps } from "./confinement.ts";
 import { identitySteps } from "./identity.ts";
 import type { ContainerPlanInput } from "./inputs.ts";
 import { limitSteps, oomScoreStep } from "./limits.ts";
@@ -49,6 +49,7 @@ export function buildContainerPlan(input: ContainerPlanInput): Plan {
 
 function hostSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
   const { container, host } = input;
+  const label = input.selinux?.process ?? "";
   return [
     ...openSteps(volumes, (volume) => volume.propagation === MS_SHARED),
     oomScoreStep(container.resources?.oomScoreAdj ?? 0, host),
@@ -58,9 +59,9 @@ function hostSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanS
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
     ...(input.pauses === true ? [{ op: "pause" } as const] : []),
     { op: "pivot-root" },
-    { op: "session-keyring" },
+    ...keyringSteps(label),
     ...limitSteps(host),
-    ...confinementSteps(container.security, host),
+    ...confinementSteps(container.security, host, label),
     ...processSteps(input),
   ];
 }
@@ -72,6 +73,7 @@ function mappedSteps(
   mapping: UserMapping,
 ): PlanStep[] {
   const { container, host } = input;
+  const label = input.selinux?.process ?? "";
   return [
     { op: "own-stdio", ...hostUser(mapping, input.user) },
     oomScoreStep(container.resources?.oomScoreAdj ?? 0, host),
@@ -83,8 +85,8 @@ function mappedSteps(
     { op: "pivot-root" },
     { op: "take-mounts" },
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
-    { op: "session-keyring" },
-    ...confinementSteps(container.security, host),
+    ...keyringSteps(label),
+    ...confinementSteps(container.security, host, label),
     ...processSteps(input),
   ];
 }
@@ -102,6 +104,7 @@ function mountSteps(input: ContainerPlanInput, volumes: readonly Volume[]): Plan
           { op: "map-snapshots", base: input.paths.snapshots },
           { op: "file-ids", ...root },
         ] as const)),
+    ...labelSteps(input),
     ...imageSteps(input, volumes),
     rootStep(input),
     ...systemSteps(input, SHM_SLOT),
@@ -144,6 +147,11 @@ export function openSteps(volumes: readonly Volume[], wanted: (volume: Volume) =
     const requiredPropagation = propagation === MS_PRIVATE ? 0 : propagation;
     return [{ op: "open-tree", slot: slotOf(index), source, recursive, idMap, requiredPropagation }];
   });
+}
+
+/** The SELinux label of what is mounted from here on. */
+export function labelSteps({ selinux }: ContainerPlanInput): PlanStep[] {
+  return selinux == null ? [] : [{ op: "mount-label", label: selinux.mount }];
 }
 
 export function imageSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {

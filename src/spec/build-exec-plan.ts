@@ -6,7 +6,7 @@ import { CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
 import type { UserMapping } from "../types/pod.ts";
 import { capabilitySets } from "./capabilities.ts";
-import { confinementSteps } from "./confinement.ts";
+import { confinementSteps, keyringSteps } from "./confinement.ts";
 import { identitySteps } from "./identity.ts";
 import type { ExecPlanInput, ExecutedProcess } from "./inputs.ts";
 import { limitSteps, oomScoreStep } from "./limits.ts";
@@ -26,6 +26,7 @@ import { hostUser } from "./user-namespace.ts";
  */
 export function buildExecPlan(input: ExecPlanInput): Plan {
   const { template, host, console } = input;
+  const label = template.selinuxLabel ?? "";
   const { args, env, cwd, user, security, privileged, noNewPrivs } = execProcess(input);
   return {
     cloneFlags: 0,
@@ -34,9 +35,9 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
       oomScoreStep(template.oomScoreAdj ?? 0, host),
       ...joinSteps(template.userMapping ?? null, user, host),
       ...(console === undefined ? [] : [{ op: "console", ...console } as const]),
-      { op: "session-keyring" },
+      ...keyringSteps(label),
       ...(template.userMapping === undefined ? limitSteps(host) : []),
-      ...confinementSteps({ ...security, privileged }, host),
+      ...confinementSteps({ ...security, privileged }, host, label),
       ...identitySteps({
         user,
         capabilities: capabilitySets(security, privileged, user.uid, host),

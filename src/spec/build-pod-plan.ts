@@ -38,6 +38,7 @@ export function buildPodPlan(input: PodPlanInput): Plan {
     steps.push({ op: "set-hostname", hostname: checkedHostname(config) });
   }
   steps.push(...sysctlSteps(config));
+  if (input.mountLabel !== undefined) steps.push({ op: "mount-label", label: input.mountLabel });
   if (ipc !== "NODE") steps.push({ op: "create-shm", sizeBytes: SHM_BYTES, ...hostRoot(mapping) });
   if (pid === "POD") steps.push({ op: "pod-init", nobody: nobodyOf(mapping) });
   return { cloneFlags: 0, pidNamespace: "own", steps };

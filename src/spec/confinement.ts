@@ -8,12 +8,21 @@ import type { PlanStep } from "../types/plan.ts";
 /** The profile that the daemon loads for containers that name none. */
 export const DEFAULT_APPARMOR_PROFILE = "berth-default";
 
-/** What goes before an execve so that the kernel confines the program. Privileged: nothing. */
-export function confinementSteps(security: ContainerSecurity, host: HostFacts): PlanStep[] {
-  if (security.privileged) return [];
-  refuseSelinux(security, host);
+/**
+ * What goes before an execve so that the kernel confines the program: the SELinux label of its processes ("":
+ * none), or an AppArmor profile. No kernel has both.
+ */
+export function confinementSteps(security: ContainerSecurity, host: HostFacts, label: string): PlanStep[] {
+  if (label !== "") return [{ op: "exec-attribute", file: "exec", value: label }];
   const profile = appArmorProfile(security, host);
   return profile === null ? [] : [{ op: "exec-attribute", file: "exec", value: `exec ${profile}` }];
+}
+
+/** A session keyring of its own, which the program may use: it has the program's label. */
+export function keyringSteps(label: string): PlanStep[] {
+  const labelled: PlanStep[] =
+    label === "" ? [] : [{ op: "exec-attribute", file: "keycreate", value: label }];
+  return [...labelled, { op: "session-keyring" }];
 }
 
 /**
@@ -44,12 +53,4 @@ function localhostProfile(reference: string, host: HostFacts): string {
   }
   if (name !== "" && !/[\0\n ]/.test(name)) return name;
   throw new BerthError("INVALID_ARGUMENT", `apparmor profile ${JSON.stringify(name)}: not a profile name`);
-}
-
-/** Where SELinux is off its options mean nothing; where it is on they must not be lost. */
-function refuseSelinux(security: ContainerSecurity, host: HostFacts): void {
-  const options = security.selinux;
-  if (!host.selinux || options === undefined) return;
-  if (options.user === "" && options.role === "" && options.type === "" && options.level === "") return;
-  throw new BerthError("UNIMPLEMENTED", "selinux options: berth does not label processes and files yet");
 }

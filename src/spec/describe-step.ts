@@ -28,6 +28,7 @@ const DESCRIPTIONS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => string } = 
   join: () => "join the container's namespaces",
   "oom-score": (step) => `set OOM score ${step.value}`,
   rlimit: (step) => `set resource limit ${step.resource} to ${step.soft}:${step.hard}`,
+  "mount-label": (step) => `label mounts ${quoted(step.label)}`,
   "session-keyring": () => "join a session keyring",
   "cap-bounding": () => "drop capabilities from the bounding set",
   "set-groups": (step) => `set ${step.groups.length} supplementary groups`,

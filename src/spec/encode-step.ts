@@ -54,6 +54,7 @@ export const OP_NUMBERS: Readonly<Record<PlanOp, number>> = {
   "image-tree": 47,
   "delegate-cgroup": 48,
   "share-group": 49,
+  "mount-label": 50,
 };
 
 export interface StepFields {
@@ -164,6 +165,7 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
   }),
   "delegate-cgroup": (step) => ({ a: step.uid, b: step.gid }),
   "share-group": (step) => ({ slot: step.slot, strings: [step.target] }),
+  "mount-label": (step) => ({ strings: [step.label] }),
 };
 
 export function encodeStep(step: PlanStep): StepFields {

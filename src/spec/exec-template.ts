@@ -13,6 +13,7 @@ export function makeExecTemplate(input: ContainerPlanInput): ExecTemplate {
     user: { uid: user.uid, gid: user.gid, groups: user.groups },
     privileged: container.security.privileged,
     security: container.security,
+    ...(input.selinux == null ? {} : { selinuxLabel: input.selinux.process }),
     oomScoreAdj: container.resources?.oomScoreAdj ?? 0,
     ...(mapping === null ? {} : { userMapping: mapping }),
   };

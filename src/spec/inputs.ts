@@ -33,11 +33,14 @@ import type { Hooks } from "../types/handler.ts";
 import type { ByteString, ImageId } from "../types/ids.ts";
 import type { ImageRuntimeConfig } from "../types/image.ts";
 import type { PodConfig } from "../types/pod.ts";
+import type { SelinuxLabels } from "./selinux.ts";
 
 export interface PodPlanInput {
   readonly config: PodConfig;
   /** Host path of the pinned network namespace; unused with host network. */
   readonly netnsPath: string;
+  /** SELinux label of what is mounted for the pod; absent: none. */
+  readonly mountLabel?: string | undefined;
 }
 
 /** A device node as the container gets it. The verb has looked at the host's node (stat). */
@@ -78,6 +81,8 @@ export interface ContainerPlanInput {
   readonly paths: ContainerPlanPaths;
   readonly host: HostFacts;
   readonly user: ResolvedUser;
+  /** Null or absent: nothing is labelled. */
+  readonly selinux?: SelinuxLabels | null | undefined;
   /** Compiled filter; null: unconfined (see seccompChoice). */
   readonly seccomp: Uint8Array | null;
   /** The nodes of container.devices, after a look at the host. */

@@ -22,6 +22,8 @@ export interface OciProcessInput {
   readonly privileged: boolean;
   readonly noNewPrivs?: boolean | undefined;
   readonly host: HostFacts;
+  /** SELinux label; "" or absent: none. */
+  readonly selinuxLabel?: string | undefined;
 }
 
 /** INVALID_ARGUMENT for an environment that is no UTF-8: JSON cannot hold it. */
@@ -52,6 +54,7 @@ export function ociProcess(input: OciProcessInput): OciProcess {
       .map(({ name, soft, hard }) => ({ type: name, soft, hard })),
     noNewPrivileges: input.noNewPrivs ?? security.noNewPrivs,
     ...(profile === null ? {} : { apparmorProfile: profile }),
+    ...(input.selinuxLabel ? { selinuxLabel: input.selinuxLabel } : {}),
   };
 }
 

@@ -45,6 +45,7 @@ export function toOciSpec(input: OciSpecInput): OciSpec {
       security: container.security,
       privileged: container.security.privileged,
       host: input.container.host,
+      selinuxLabel: input.container.selinux?.process,
     }),
     mounts: mountsOf(input),
     annotations: { ...pod.annotations, ...container.annotations },
@@ -55,6 +56,7 @@ export function toOciSpec(input: OciSpecInput): OciSpec {
         ...node,
         fileMode: mode,
       })),
+      ...(input.container.selinux == null ? {} : { mountLabel: input.container.selinux.mount }),
       maskedPaths: guarded.masked,
       readonlyPaths: guarded.readonly,
       // berth's own filter of the cgroup decides. Without a rule some runtimes would load one of theirs.

@@ -15,6 +15,7 @@ import type { Plan, PlanStep } from "../types/plan.ts";
 import {
   directorySteps,
   imageSteps,
+  labelSteps,
   openSteps,
   rootStep,
   SHM_SLOT,
@@ -49,6 +50,7 @@ export function buildRuntimeCreatePlan(
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, (volume) => volume.propagation !== MS_SHARED),
     shmStep(pod.security.namespaces.ipc === "NODE"),
+    ...labelSteps(input),
     ...imageSteps(input, volumes),
     { op: "host-root" },
     attach(SHM_SLOT, mountSource("shm")),

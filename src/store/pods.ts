@@ -104,6 +104,17 @@ export function visiblePods(store: Store): Pod[] {
     .map((row) => toPod(row as PodRow));
 }
 
+/** SELinux levels of pods. */
+export function takenSelinuxLevels(store: Store): string[] {
+  return statement<{ level: string }>(
+    store,
+    `SELECT config ->> '$.security.selinux.level' AS level FROM pods
+       WHERE config ->> '$.security.selinux.level' <> ''`,
+  )
+    .all()
+    .map(({ level }) => level);
+}
+
 /** Ranges of the host's ids that pods have in their user namespaces, in no order. */
 export function takenUserRanges(store: Store): { hostId: number; length: number }[] {
   const userns = "$.security.namespaces.userns";

@@ -161,6 +161,8 @@ export interface ExecTemplate {
   readonly security: ContainerSecurity;
   /** The container's; absent means 0. */
   readonly oomScoreAdj?: number | undefined;
+  /** SELinux label of the container's processes; absent: none. */
+  readonly selinuxLabel?: string | undefined;
   /** Of the pod's user namespace; absent: it has the host's. */
   readonly userMapping?: UserMapping | undefined;
 }

@@ -79,6 +79,7 @@ export const OciProcess = Type.Object({
   rlimits: Type.Array(Type.Object({ type: Type.String(), soft: Type.Integer(), hard: Type.Integer() })),
   noNewPrivileges: Type.Boolean(),
   apparmorProfile: Type.Optional(Type.String()),
+  selinuxLabel: Type.Optional(Type.String()),
 });
 
 export const OciResources = Type.Object({
@@ -95,6 +96,7 @@ export const OciSpec = Type.Object({
   linux: Type.Object({
     namespaces: Type.Array(OciNamespace),
     devices: Type.Array(OciDevice),
+    mountLabel: Type.Optional(Type.String()),
     maskedPaths: Strings,
     readonlyPaths: Strings,
     resources: OciResources,

@@ -18,6 +18,8 @@ export type PlanStep =
   | { op: "set-hostname"; hostname: string }
   /** Writes /proc/sys/<key with dots as slashes>. */
   | { op: "sysctl"; key: string; value: string }
+  /** SELinux context of the file systems that the steps after it mount; for container plans as well. */
+  | { op: "mount-label"; label: string }
   /** Makes the pod's /dev/shm, held by the monitor in a mount namespace of its own. */
   | { op: "create-shm"; sizeBytes: number; uid: number; gid: number }
   /** Forks the reaping PID 1 of a new PID namespace that containers of the pod share; its user and group. */

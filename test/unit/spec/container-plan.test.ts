@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import type { HostFacts } from "../../../src/kernel/kernel.ts";
 import { buildContainerPlan } from "../../../src/spec/build-container-plan.ts";
 import { buildExecPlan } from "../../../src/spec/build-exec-plan.ts";
 import { allCapabilities } from "../../../src/spec/capabilities.ts";
@@ -259,43 +258,6 @@ describe("security", () => {
     // Making nodes is free, opening them is not.
     expect(rules.filter((rule) => rule.major === undefined).map((rule) => rule.access)).toEqual(["m", "m"]);
     expect(deviceRules({ container: containerConfig({}, { privileged: true }), devices: [] })).toBeNull();
-  });
-
-  test("AppArmor", () => {
-    const apparmor = { type: "Localhost", localhostRef: "localhost/mine" } as const;
-    const container = containerConfig({}, { apparmor });
-    expect(() => stepsFor({ container })).toThrow("the host has no AppArmor");
-    const steps = stepsFor({ container, host: { ...HOST, apparmor: true } });
-    expect(stepsOf(steps, "exec-attribute")).toEqual([
-      { op: "exec-attribute", file: "exec", value: "exec mine" },
-    ]);
-  });
-
-  test("the default AppArmor profile is for whoever names none, where it could be loaded", () => {
-    const profiles = (more: Partial<ContainerSecurity>, host: Partial<HostFacts>) => {
-      const container = containerConfig({}, more);
-      const pod = podConfig({ privileged: true });
-      const steps = stepsFor({ container, pod, host: { ...HOST, apparmor: true, ...host } });
-      return stepsOf(steps, "exec-attribute").map((step) => step.value);
-    };
-    const loaded = { apparmorDefault: true };
-    const ours = ["exec berth-default"];
-    const named = (type: "RuntimeDefault" | "Unconfined") => ({ apparmor: { type, localhostRef: "" } });
-    expect(profiles({}, loaded)).toEqual(ours);
-    expect(profiles(named("RuntimeDefault"), loaded)).toEqual(ours);
-    expect(profiles(named("Unconfined"), loaded)).toEqual([]);
-    expect(profiles({ privileged: true }, loaded)).toEqual([]);
-    expect(profiles({}, {})).toEqual([]);
-    expect(() => profiles(named("RuntimeDefault"), {})).toThrow("could not load its profile");
-    // Without AppArmor the host's confinement is none.
-    expect(profiles(named("RuntimeDefault"), { apparmor: false })).toEqual([]);
-  });
-
-  test("SELinux options are ignored only where SELinux is off", () => {
-    const selinux = { user: "", role: "", type: "", level: "s0:c1" };
-    const container = containerConfig({}, { selinux });
-    expect(stepsFor({ container })).toEqual(stepsFor());
-    expect(() => stepsFor({ container, host: { ...HOST, selinux: true } })).toThrow("selinux");
   });
 });
 

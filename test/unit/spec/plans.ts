@@ -120,6 +120,7 @@ export const EVERY_STEP: readonly PlanStep[] = [
   },
   { op: "delegate-cgroup", uid: 100_000, gid: 200_000 },
   { op: "share-group", slot: 3, target: "/shared" },
+  { op: "mount-label", label: "system_u:object_r:container_file_t:s0:c1,c2" },
 ];
 
 const pod = podConfig(

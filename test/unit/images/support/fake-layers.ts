@@ -54,6 +54,7 @@ export function fakeLayers(): FakeLayers {
       return { bytes: sizes.reduce((sum, size) => sum + size, 0), inodes: names.length };
     },
     async syncFilesystem() {},
+    async relabel() {},
   };
   return fake;
 }
