@@ -4,6 +4,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Daemon } from "../daemon.ts";
+import { monitorPids } from "../support/leaks.ts";
 import { BUSYBOX, Stage } from "../support/stage.ts";
 
 const EXECS = Number(process.env.BERTH_EXECS ?? 3000);
@@ -30,22 +31,10 @@ function pssKiB(pid: number): number {
   return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]);
 }
 
-/** The one monitor of this daemon. */
 function monitorPid(): number {
-  const found = readdirSync("/proc").filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return (
-        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(daemon.scratch.state) &&
-        Number(pid) !== daemon.pid
-      );
-    } catch {
-      // Processes end while they are looked at.
-      return false;
-    }
-  });
+  const found = monitorPids(daemon.scratch);
   expect(found).toHaveLength(1);
-  return Number(found[0]);
+  return found[0] as number;
 }
 
 const facts = (monitor: number) => ({

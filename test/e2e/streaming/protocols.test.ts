@@ -10,8 +10,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Daemon } from "../daemon.ts";
+import { monitorPids, processesOf } from "../support/leaks.ts";
 import { BUSYBOX, NGINX, Stage } from "../support/stage.ts";
 
+const V5 = "v5.channel.k8s.io";
 const STREAMS = join(import.meta.dirname, "../../../out/tools/streams");
 /** More by hand: BERTH_ABORTED=10000. */
 const ABORTED = Number(process.env.BERTH_ABORTED ?? 1500);
@@ -150,6 +152,34 @@ test("URLs that nobody uses run out, and used ones are used up", async () => {
   // A restart forgets them; the pod does not mind.
   await daemon.restart(SMALL_YOUNG_GENERATION);
   expect((await streams(["exec", await execUrl(["echo", "again"])])).stdout.toString()).toBe("again\n");
+});
+
+test("clients that vanish leave no descriptor, session or process", async () => {
+  const id = await stage.run(pod, "vanish", BUSYBOX, ["sh", "-c", "while :; do echo tick; sleep 0.1; done"]);
+  const attachUrl = async () => {
+    const request = { containerId: id, stdout: true, stderr: true };
+    return (await daemon.ask<{ url: string }>("attach", request)).url;
+  };
+  const [monitor] = monitorPids(daemon.scratch);
+  const open = () => [descriptors(), readdirSync(`/proc/${monitor}/fd`).length];
+  const processes = () => processesOf(daemon.scratch, [daemon.pid]).length;
+  const [before, running] = [open(), processes()];
+  for (let round = 0; round < 3; round++) {
+    const urls = [
+      ...(await Promise.all(
+        Array.from({ length: 8 }, () => execUrl(["sh", "-c", "echo up; sleep 999 & wait"])),
+      )),
+      ...(await Promise.all(Array.from({ length: 4 }, attachUrl))),
+    ];
+    const children = urls.map((url, index) =>
+      spawn(STREAMS, ["exec", "-transport", index % 2 === 0 ? "spdy" : "websocket", "-protocol", V5, url]),
+    );
+    await Promise.all(children.map((child) => once(child.stdout, "data")));
+    for (const child of children) child.kill("SIGKILL");
+  }
+  await expect.poll(open, { timeout: 20_000 }).toEqual(before);
+  expect(processes()).toBe(running);
+  await daemon.ask("removeContainer", { containerId: id });
 });
 
 test(`${ABORTED} aborted connections through one session`, { timeout: 120_000 + ABORTED * 50 }, async () => {

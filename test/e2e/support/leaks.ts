@@ -41,6 +41,13 @@ export function processesOf(scratch: Scratch, except: readonly number[] = []): s
     .map((pid) => `${pid} ${readOrEmpty(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim()}`);
 }
 
+/** The monitors of all pods. */
+export function monitorPids(scratch: Scratch): number[] {
+  return processesOf(scratch)
+    .filter((line) => line.includes("berth-monitor"))
+    .map((line) => Number.parseInt(line, 10));
+}
+
 function cgroupsBelow(path: string): string[] {
   if (!existsSync(path)) return [];
   return readdirSync(path, { withFileTypes: true })
