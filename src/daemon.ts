@@ -16,6 +16,7 @@ import { openState } from "./daemon/open-state.ts";
 import { selinuxContexts } from "./daemon/selinux-contexts.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
 import { userNamespacesMissing } from "./daemon/user-namespaces.ts";
+import { EngineEvents } from "./engine/events.ts";
 import { serveEngine } from "./engine/serve.ts";
 import { serveImageStore } from "./engine/serve-image-store.ts";
 import { makeImageDeps } from "./images/deps.ts";
@@ -123,7 +124,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   await makeDirectories(paths);
   const locks = [lockDirectory(paths.root), lockDirectory(paths.state)];
   const parts = await makeParts(config, paths, log);
-  const { deps, containerEvents, reconciler, collector, store, network } = parts;
+  const { deps, containerEvents, engineEvents, reconciler, collector, store, network } = parts;
 
   // Pulls write where the sweep removes, so it ends before the first call.
   const call = backgroundCall(log, deps.observeStep);
@@ -136,7 +137,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   const streaming = new StreamingServer(config.streaming, log);
   await streaming.listen();
   serveCri(server, { ...deps, streaming, containerEvents });
-  serveEngine(server, deps);
+  serveEngine(server, { ...deps, engineEvents });
   serveImageStore(server, deps);
   await listen(server, paths.socket);
   collector.start();
@@ -147,6 +148,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   return async () => {
     // First: their clients are told of the end before the monitors' connections go.
     containerEvents.close();
+    engineEvents.close();
     await Promise.all([streaming.close(), endServer(server)]);
     reconciler.stop();
     collector.stop();
@@ -178,11 +180,13 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const deps = { ...images, ...pods, observeStep, hub };
   const containerEvents = new ContainerEvents(bindVerbs(deps));
   hub.subscribe(containerEvents.onEvent);
+  const engineEvents = new EngineEvents(deps);
+  hub.subscribe(engineEvents.onEvent);
   const reconciler = new Reconciler(deps, backgroundCall(log, observeStep));
   hub.subscribe((event) => reconciler.onEvent(event));
   const collector = new ImageCollector(deps, backgroundCall(log, observeStep));
   hub.subscribe((event) => collector.onEvent(event));
-  return { deps, containerEvents, reconciler, collector, store, network };
+  return { deps, containerEvents, engineEvents, reconciler, collector, store, network };
 }
 
 async function hostFacts(kernel: Kernel, log: Logger): Promise<HostFacts> {

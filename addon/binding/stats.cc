@@ -1,5 +1,6 @@
 // Doors of StatsKernel (src/kernel/kernel.ts).
 // readStats(paths, depths): Promise<{numbers: Float64Array, io: string[], hugepages: string[]}>
+// readProcesses(cgroup): Promise<{pid, stat, status, cmdline}[]>, the latter three Buffers
 // readNetworkDevices(pids, startTimes): Promise<string[]>
 
 #include "../kernel/stats.h"
@@ -88,10 +89,33 @@ Napi::Value ReadNetworkDevicesDoor(const Napi::CallbackInfo& info) {
       [processes](Napi::Env env) -> Napi::Value { return Strings(env, processes->found); });
 }
 
+Napi::Value ReadProcessesDoor(const Napi::CallbackInfo& info) {
+  std::string cgroup = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto processes = std::make_shared<std::vector<ProcessText>>();
+  return Run(
+      info.Env(), Where::kThread, [cgroup, processes] { return ReadProcesses(cgroup, processes.get()); },
+      [processes](Napi::Env env) -> Napi::Value {
+        Napi::Array array = Napi::Array::New(env, processes->size());
+        for (uint32_t i = 0; i < processes->size(); i++) {
+          const ProcessText& process = (*processes)[i];
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("pid", Napi::Number::New(env, process.pid));
+          object.Set("stat", Napi::Buffer<char>::Copy(env, process.stat.data(), process.stat.size()));
+          object.Set("status", Napi::Buffer<char>::Copy(env, process.status.data(), process.status.size()));
+          object.Set("cmdline",
+                     Napi::Buffer<char>::Copy(env, process.cmdline.data(), process.cmdline.size()));
+          array.Set(i, object);
+        }
+        return array;
+      });
+}
+
 }  // namespace
 
 void RegisterStats(Napi::Env env, Napi::Object exports) {
   exports.Set("readStats", Napi::Function::New(env, ReadStatsDoor));
+  exports.Set("readProcesses", Napi::Function::New(env, ReadProcessesDoor));
   exports.Set("readNetworkDevices", Napi::Function::New(env, ReadNetworkDevicesDoor));
 }
 

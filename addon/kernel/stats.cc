@@ -35,7 +35,7 @@ class Reader {
 
   /// Text of a file in an open directory, ended by a zero; null when it cannot be read. Valid until the next
   /// call.
-  const char* Read(int directory, const char* name) {
+  const char* Read(int directory, const char* name, size_t* size_read = nullptr) {
     Fd file(openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!file.valid()) return nullptr;
     size_t length = 0;
@@ -48,6 +48,7 @@ class Reader {
       length += static_cast<size_t>(size);
     }
     text_[length] = '\0';
+    if (size_read != nullptr) *size_read = length;
     return text_.data();
   }
 
@@ -179,8 +180,10 @@ void CountProcess(Reader* reader, pid_t pid, StatsDepth depth, double* row) {
   }
 }
 
-/// Processes of the cgroup and of those beneath it: execs, and what containers made themselves.
-void CountProcesses(Reader* reader, int directory, StatsDepth depth, int levels, double* row) {
+/// Calls `look` with every process of the cgroup and of those beneath it: execs, and what containers made
+/// themselves.
+template <typename Look>
+void ForEachProcess(Reader* reader, int directory, int levels, const Look& look) {
   std::vector<pid_t> pids;
   const char* text = reader->Read(directory, "cgroup.procs");
   while (text != nullptr && *text != '\0') {
@@ -190,7 +193,7 @@ void CountProcesses(Reader* reader, int directory, StatsDepth depth, int levels,
   }
   // 0 is a process that this PID namespace cannot see.
   for (pid_t pid : pids) {
-    if (pid > 0) CountProcess(reader, pid, depth, row);
+    if (pid > 0) look(pid);
   }
   if (levels == 0) return;
   Fd again(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -200,7 +203,7 @@ void CountProcesses(Reader* reader, int directory, StatsDepth depth, int levels,
   while (const dirent* entry = readdir(entries)) {
     if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
     Fd child(openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (child.valid()) CountProcesses(reader, child.get(), depth, levels - 1, row);
+    if (child.valid()) ForEachProcess(reader, child.get(), levels - 1, look);
   }
   closedir(entries);
 }
@@ -243,7 +246,8 @@ Result ReadStats(const std::vector<StatsWish>& wishes, StatsReading* reading) {
     if (wish.depth != StatsDepth::kFiles) {
       row[kProcesses] = row[kThreads] = row[kResidentBytes] = 0;
       if (wish.depth == StatsDepth::kDescriptors) row[kDescriptors] = row[kSockets] = 0;
-      CountProcesses(&reader, directory.get(), wish.depth, kMostLevels, row);
+      ForEachProcess(&reader, directory.get(), kMostLevels,
+                     [&](pid_t pid) { CountProcess(&reader, pid, wish.depth, row); });
     }
     if (wish.depth == StatsDepth::kDescriptors) {
       const char* io = reader.Read(directory.get(), "io.stat");
@@ -254,6 +258,28 @@ Result ReadStats(const std::vector<StatsWish>& wishes, StatsReading* reading) {
     row[kWallMicros] = isnan(row[kCpuUsageUsec]) ? NAN : MicrosOf(CLOCK_REALTIME);
     row[kMonotonicMicros] = MicrosOf(CLOCK_BOOTTIME);
   }
+  return Result::success();
+}
+
+Result ReadProcesses(const std::string& cgroup, std::vector<ProcessText>* processes) {
+  constexpr size_t kMostProcesses = 4096;
+  Fd directory;
+  Result result = OpenCgroup(cgroup, &directory);
+  if (!result.ok()) return result;
+  Reader reader;
+  auto text_of = [&reader](int process, const char* name) -> std::string {
+    size_t length = 0;
+    const char* text = reader.Read(process, name, &length);
+    return text == nullptr ? "" : std::string(text, length);
+  };
+  ForEachProcess(&reader, directory.get(), kMostLevels, [&](pid_t pid) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    Fd process(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!process.valid() || processes->size() == kMostProcesses) return;
+    int fd = process.get();
+    processes->push_back({pid, text_of(fd, "stat"), text_of(fd, "status"), text_of(fd, "cmdline")});
+  });
   return Result::success();
 }
 

@@ -78,6 +78,17 @@ struct StatsReading {
 /// Fails only when there is no cgroup2 file system, or a path is not beneath it.
 Result ReadStats(const std::vector<StatsWish>& wishes, StatsReading* reading);
 
+/// Files of /proc/<pid> as they are.
+struct ProcessText {
+  pid_t pid = 0;
+  std::string stat;
+  std::string status;
+  std::string cmdline;
+};
+
+/// Every process of the cgroup and of those beneath it, at most 4096. Looking at a process may hang with it.
+Result ReadProcesses(const std::string& cgroup, std::vector<ProcessText>* processes);
+
 /// /proc/<pid>/net/dev of the process that started at `start_time`: the interfaces of its network namespace.
 /// Empty when that process is gone.
 std::string ReadNetworkDevices(pid_t pid, uint64_t start_time);

@@ -21,6 +21,17 @@ export const COMMANDS: readonly Registered[] = [
     load: () => import("./commands/port-forward.ts"),
   },
   { name: "ps", aliases: ["list", "ls"], summary: "List containers", load: () => import("./commands/ps.ts") },
+  {
+    name: "stats",
+    summary: "Show what running containers use",
+    load: () => import("./commands/stats.ts"),
+  },
+  { name: "top", summary: "Show the processes of a container", load: () => import("./commands/top.ts") },
+  {
+    name: "events",
+    summary: "Print what happens, as it happens",
+    load: () => import("./commands/events.ts"),
+  },
   { name: "logs", summary: "Print what a container wrote", load: () => import("./commands/logs.ts") },
   { name: "stop", summary: "Stop containers", load: () => import("./commands/stop.ts") },
   { name: "kill", summary: "Send a signal to containers", load: () => import("./commands/kill.ts") },

@@ -16,7 +16,14 @@ export function stateOfContainer(
   return "UNKNOWN";
 }
 
-export type ContainerAction = "start" | "exec" | "attach" | "reopen the log of" | "resize" | "update";
+export type ContainerAction =
+  | "start"
+  | "exec"
+  | "attach"
+  | "reopen the log of"
+  | "resize"
+  | "update"
+  | "list the processes of";
 
 /** The one table of what may be done in which state. Stop and remove are legal in every state. */
 const LEGAL: Record<ContainerAction, readonly ContainerState[]> = {
@@ -27,6 +34,7 @@ const LEGAL: Record<ContainerAction, readonly ContainerState[]> = {
   "reopen the log of": ["RUNNING"],
   resize: ["RUNNING"],
   update: ["CREATED", "RUNNING"],
+  "list the processes of": ["RUNNING"],
 };
 
 /** FAILED_PRECONDITION when `action` is not legal now. */

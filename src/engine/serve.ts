@@ -2,6 +2,7 @@
 
 import type { Server } from "@grpc/grpc-js";
 import { attachContainer } from "../containers/attach-container.ts";
+import { containerProcesses } from "../containers/container-processes.ts";
 import { openExec } from "../containers/open-exec.ts";
 import { signalContainer } from "../containers/signal-container.ts";
 import { startExec } from "../containers/start-exec.ts";
@@ -13,10 +14,13 @@ import {
   EngineService,
   type ExecResponse,
   type ExecStart,
+  type Process,
   type WaitResponse,
 } from "../gen/berth/v1/engine.ts";
 import type { Call } from "../lib/call.ts";
+import type { RunningProcess } from "../types/stats.ts";
 import type { EngineDeps } from "./deps.ts";
+import type { EngineEvents } from "./events.ts";
 import { info } from "./info.ts";
 import { inspect } from "./inspect.ts";
 import { resolve } from "./resolve.ts";
@@ -27,9 +31,13 @@ import { servePortForward } from "./serve-port-forward.ts";
 import { type SessionOutput, type SessionShape, serveSession } from "./serve-session.ts";
 import { serviceError } from "./status.ts";
 import { containerSummaries, imageSummaries } from "./summaries.ts";
+import { usage } from "./usage.ts";
 
 /** Adds the service berth.v1.Engine to `server`. */
-export function serveEngine(server: Server, deps: EngineDeps): void {
+export function serveEngine(
+  server: Server,
+  deps: EngineDeps & { readonly engineEvents: Pick<EngineEvents, "read"> },
+): void {
   const handlers: EngineServer = {
     info: unary(deps, () => info(deps)),
     resolve: unary(deps, (_call, request) => resolve(deps, request)),
@@ -48,6 +56,13 @@ export function serveEngine(server: Server, deps: EngineDeps): void {
       return { pid };
     }),
     portForward: (rpc) => servePortForward(deps, rpc),
+    stats: unary(deps, (call, request) => usage(deps, call, request)),
+    top: unary(deps, async (call, { containerId }) => ({
+      processes: (await containerProcesses(deps, call, containerId)).map(processToProto),
+    })),
+    events: serverStream(deps, async (call, _request, send) => {
+      for await (const event of deps.engineEvents.read(call.signal)) await send(event);
+    }),
     logs: serverStream(deps, (call, request, send) => serveLogs(deps, call, request, send)),
     pullImage: serverStream(deps, (call, request, send) => servePullImage(deps, call, request, send)),
     loadImage: (rpc, answer) => {
@@ -58,6 +73,15 @@ export function serveEngine(server: Server, deps: EngineDeps): void {
     },
   };
   server.addService(EngineService, handlers);
+}
+
+function processToProto({ command, startedMs, cpuMs, ...rest }: RunningProcess): Process {
+  return {
+    ...rest,
+    startedMs: BigInt(startedMs),
+    cpuMs: BigInt(cpuMs),
+    command: command.map((argument) => Buffer.from(argument, "latin1")),
+  };
 }
 
 async function wait(deps: EngineDeps, call: Call, id: string): Promise<WaitResponse> {

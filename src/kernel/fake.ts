@@ -2,7 +2,15 @@
 
 import { KernelError } from "../lib/errors.ts";
 import type { ProcessRef } from "../types/pod.ts";
-import type { DeviceRule, HostFacts, IdMaps, Kernel, LayerUnpack, StatsReading } from "./kernel.ts";
+import type {
+  DeviceRule,
+  HostFacts,
+  IdMaps,
+  Kernel,
+  LayerUnpack,
+  ProcessText,
+  StatsReading,
+} from "./kernel.ts";
 import { STATS_FIELDS } from "./stats.ts";
 
 export interface KernelCall {
@@ -200,6 +208,13 @@ export class FakeKernel implements Kernel {
     });
     const texts = wishes.map(() => "");
     return { numbers: Float64Array.from(rows), io: texts, hugepages: texts };
+  }
+
+  /** Processes by cgroup. */
+  readonly members = new Map<string, ProcessText[]>();
+
+  async readProcesses(cgroup: string): Promise<ProcessText[]> {
+    return this.members.get(cgroup) ?? [];
   }
 
   async readNetworkDevices(processes: readonly ProcessRef[]): Promise<string[]> {

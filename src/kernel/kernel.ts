@@ -287,7 +287,17 @@ export interface StatsReading {
   readonly hugepages: readonly string[];
 }
 
+/** Files of /proc/<pid> as they are; empty when the process ended meanwhile. */
+export interface ProcessText {
+  readonly pid: number;
+  readonly stat: Buffer;
+  readonly status: Buffer;
+  readonly cmdline: Buffer;
+}
+
 export interface StatsKernel {
+  /** Every process of a cgroup and of those beneath it, at most 4096. ENOENT when it is missing. */
+  readProcesses(cgroup: string): Promise<ProcessText[]>;
   /** One look at many cgroups. A missing one has a row of NaN alone. */
   readStats(wishes: readonly { path: string; depth: StatsDepth }[]): Promise<StatsReading>;
   /** Text of /proc/<pid>/net/dev per process, "" when it is gone. */

@@ -1,6 +1,6 @@
 // Counters of cgroups and network namespaces, through the addon.
 
-import type { StatsKernel, StatsReading } from "./kernel.ts";
+import type { ProcessText, StatsKernel, StatsReading } from "./kernel.ts";
 import { rethrow } from "./native-error.ts";
 
 const PRESSURE = ["Some10", "Some60", "Some300", "SomeMicros", "Full10", "Full60", "Full300", "FullMicros"];
@@ -48,6 +48,7 @@ export const STATS_FIELDS = [
 /** The doors of addon/binding/stats.cc. */
 export interface StatsNative {
   readStats(paths: readonly string[], depths: readonly number[]): Promise<StatsReading>;
+  readProcesses(cgroup: string): Promise<ProcessText[]>;
   readNetworkDevices(pids: readonly number[], startTimes: readonly number[]): Promise<string[]>;
 }
 
@@ -61,6 +62,7 @@ export function makeStatsKernel(native: StatsNative): StatsKernel {
           wishes.map(({ depth }) => depth),
         )
         .catch(rethrow),
+    readProcesses: (cgroup) => native.readProcesses(cgroup).catch(rethrow),
     readNetworkDevices: (processes) =>
       native
         .readNetworkDevices(

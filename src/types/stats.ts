@@ -2,7 +2,7 @@
 // limit of "max".
 
 import type { Container } from "./container.ts";
-import type { Micros } from "./ids.ts";
+import type { ByteString, Micros } from "./ids.ts";
 import type { Pod } from "./pod.ts";
 
 /** One line of a pressure file (kernel, PSI). Averages are per cent of 10, 60 and 300 seconds. */
@@ -134,4 +134,16 @@ export interface FilesystemCapacity {
   readonly bytes: number;
   readonly inodes: number;
   readonly inodesFree: number;
+}
+
+/** A process of a container, in the host's terms. */
+export interface RunningProcess {
+  readonly pid: number;
+  readonly parent: number;
+  readonly uid: number;
+  /** Since the epoch. */
+  readonly startedMs: number;
+  readonly cpuMs: number;
+  /** Arguments as byte strings. */
+  readonly command: readonly ByteString[];
 }

@@ -52,6 +52,9 @@ export const signalContainer = method(
   engine.SignalContainerRequest,
   engine.SignalContainerResponse,
 );
+export const stats = method(`${E}/Stats`, engine.StatsRequest, engine.StatsResponse);
+export const top = method(`${E}/Top`, engine.TopRequest, engine.TopResponse);
+export const events = method(`${E}/Events`, engine.EventsRequest, engine.EventsResponse);
 export const logs = method(`${E}/Logs`, engine.LogsRequest, engine.LogsResponse);
 export const pullImage = method(`${E}/PullImage`, engine.PullImageRequest, engine.PullImageResponse);
 export const loadImage = method(`${E}/LoadImage`, engine.LoadImageRequest, engine.LoadImageResponse);

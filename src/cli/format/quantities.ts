@@ -35,3 +35,15 @@ export function humanSize(bytes: number, digits = 3): string {
   }
   return `${Number(value.toPrecision(digits))}${units[unit]}`;
 }
+
+/** Bytes in powers of 1024: "7.05MiB". */
+export function binarySize(bytes: number, digits = 4): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number(value.toPrecision(digits))}${units[unit]}`;
+}

@@ -7,7 +7,9 @@ import { opening } from "../../../src/cli/session.ts";
 import { containerStatus } from "../../../src/containers/container-status.ts";
 import { createContainer } from "../../../src/containers/create-container.ts";
 import { recordExit } from "../../../src/containers/record-exit.ts";
+import { removeContainer } from "../../../src/containers/remove-container.ts";
 import { startContainer } from "../../../src/containers/start-container.ts";
+import { EngineEvents } from "../../../src/engine/events.ts";
 import { serveEngine } from "../../../src/engine/serve.ts";
 import { makeImageDeps } from "../../../src/images/deps.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
@@ -26,7 +28,9 @@ async function makeEngine(): Promise<Engine> {
   // Nothing here reaches a registry.
   const registry = {} as RegistryClient;
   const images = makeImageDeps({ store, kernel, paths, config, registry, events });
-  const server = await startServer((grpc) => serveEngine(grpc, { ...images, ...world.deps }));
+  const engineEvents = new EngineEvents(world.deps);
+  world.onEvent = engineEvents.onEvent;
+  const server = await startServer((grpc) => serveEngine(grpc, { ...images, ...world.deps, engineEvents }));
   const channel = await Channel.open(server.socket);
   onTestFinished(() => {
     channel.destroy();
@@ -219,5 +223,77 @@ describe("the engine's API", () => {
       }
     }
     expect(texts).toEqual(["one\n", "two\n"]);
+  });
+});
+
+describe("watching", () => {
+  it("tells what running containers use", async () => {
+    const engine = await makeEngine();
+    const { id } = await makeContainer(engine, "web");
+    const { id: other } = await makeContainer(engine, "other");
+    const { cgroupPath } = containerStatus(engine.world.deps, id);
+    engine.world.kernel.stats.set(cgroupPath, {
+      wallMicros: 1,
+      monotonicMicros: 1,
+      memoryCurrent: 900,
+      memoryInactiveFile: 200,
+      memoryMax: 4_000,
+      processes: 2,
+    });
+    const all = await engine.channel.unary(methods.stats, { containerIds: [] });
+    expect(all.containers.map(({ name }) => name)).toEqual(["web", "other"]);
+    const one = await engine.channel.unary(methods.stats, { containerIds: [id] });
+    expect(one.containers).toMatchObject([{ id, memory: 700n, memoryLimit: 4_000n, processes: 2 }]);
+    await recordExit(engine.world.deps, other, EXIT);
+    const left = await engine.channel.unary(methods.stats, { containerIds: [] });
+    expect(left.containers.map(({ name }) => name)).toEqual(["web"]);
+  });
+
+  it("lists the processes of a container that runs", async () => {
+    const engine = await makeEngine();
+    const { id } = await makeContainer(engine, "web");
+    const { cgroupPath } = containerStatus(engine.world.deps, id);
+    const stat = (name: string) =>
+      Buffer.from(`7 (${name}) S 3 7 7 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 12345 0 0 0`);
+    const status = Buffer.from("Name:\tx\nUid:\t1000\t0\t0\t0\n");
+    engine.world.kernel.members.set(cgroupPath, [
+      { pid: 9, stat: stat("a) R (b"), status, cmdline: Buffer.alloc(0) },
+      { pid: 7, stat: stat("sh"), status, cmdline: Buffer.from("sh\0-c\0x\0") },
+      { pid: 8, stat: Buffer.alloc(0), status: Buffer.alloc(0), cmdline: Buffer.alloc(0) },
+    ]);
+    const { processes } = await engine.channel.unary(methods.top, { containerId: id });
+    expect(processes).toMatchObject([
+      { pid: 7, parent: 3, uid: 1000, cpuMs: 2_000n },
+      { pid: 9, parent: 3 },
+    ]);
+    const commands = processes.map(({ command }) => command.map((part) => Buffer.from(part).toString()));
+    expect(commands).toEqual([["sh", "-c", "x"], ["[a) R (b]"]]);
+    await recordExit(engine.world.deps, id, EXIT);
+    await expect(engine.channel.unary(methods.top, { containerId: id })).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+    });
+  });
+
+  it("tells events with the names of their time", async () => {
+    const engine = await makeEngine();
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const event of engine.channel.stream(methods.events, {})) {
+        seen.push(`${event.type} ${event.action} ${event.name} ${event.exitCode}`);
+        if (event.action === "destroy") return;
+      }
+    })();
+    await engine.channel.unary(methods.info, {});
+    const { id } = await makeContainer(engine, "web");
+    await recordExit(engine.world.deps, id, EXIT);
+    await removeContainer(engine.world.deps, engine.world.call, id);
+    await reading;
+    expect(seen).toEqual([
+      "pod start web 0",
+      "container create web 0",
+      "container start web 0",
+      "container die web 3",
+      "container destroy web 3",
+    ]);
   });
 });

@@ -286,6 +286,73 @@ export interface LogRecord {
   content: Buffer;
 }
 
+export interface StatsRequest {
+  /** Ids of containers; all that run when there are none. */
+  containerIds: string[];
+}
+
+export interface StatsResponse {
+  containers: ContainerUsage[];
+}
+
+export interface ContainerUsage {
+  id: string;
+  name: string;
+  /** Billionths of a CPU. */
+  nanoCores: bigint;
+  /** Bytes in use without idle file pages. */
+  memory: bigint;
+  /** 0 without a limit. */
+  memoryLimit: bigint;
+  /** Bytes of the pod's interfaces. */
+  received: bigint;
+  sent: bigint;
+  /** Bytes of block devices. */
+  read: bigint;
+  written: bigint;
+  processes: number;
+}
+
+export interface TopRequest {
+  containerId: string;
+}
+
+export interface TopResponse {
+  processes: Process[];
+}
+
+export interface Process {
+  /** Ids of the host's namespaces. */
+  pid: number;
+  parent: number;
+  uid: number;
+  /** Milliseconds since the epoch. */
+  startedMs: bigint;
+  cpuMs: bigint;
+  /** Program and arguments, or its name in brackets when it has none. */
+  command: Buffer[];
+}
+
+export interface EventsRequest {
+}
+
+export interface EventsResponse {
+  /** Microseconds since the epoch. */
+  at: bigint;
+  /** "container", "pod" or "image". */
+  type: string;
+  /** "create", "start", "die", "destroy"; of pods "start", "stop", "destroy"; of images "pull", "delete". */
+  action: string;
+  id: string;
+  name: string;
+  podId: string;
+  /** Of containers: the reference that was asked for. */
+  image: string;
+  /** Of "die". */
+  exitCode: number;
+  oomKilled: boolean;
+}
+
 export interface PullImageRequest {
   image: string;
 }
@@ -3287,6 +3354,741 @@ export const LogRecord: MessageFns<LogRecord> = {
   },
 };
 
+function createBaseStatsRequest(): StatsRequest {
+  return { containerIds: [] };
+}
+
+export const StatsRequest: MessageFns<StatsRequest> = {
+  encode(message: StatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.containerIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StatsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStatsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StatsRequest>): StatsRequest {
+    return StatsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StatsRequest>): StatsRequest {
+    const message = createBaseStatsRequest();
+    message.containerIds = object.containerIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseStatsResponse(): StatsResponse {
+  return { containers: [] };
+}
+
+export const StatsResponse: MessageFns<StatsResponse> = {
+  encode(message: StatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.containers) {
+      ContainerUsage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StatsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStatsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containers.push(ContainerUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StatsResponse>): StatsResponse {
+    return StatsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StatsResponse>): StatsResponse {
+    const message = createBaseStatsResponse();
+    message.containers = object.containers?.map((e) => ContainerUsage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseContainerUsage(): ContainerUsage {
+  return {
+    id: "",
+    name: "",
+    nanoCores: 0n,
+    memory: 0n,
+    memoryLimit: 0n,
+    received: 0n,
+    sent: 0n,
+    read: 0n,
+    written: 0n,
+    processes: 0,
+  };
+}
+
+export const ContainerUsage: MessageFns<ContainerUsage> = {
+  encode(message: ContainerUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.nanoCores !== 0n) {
+      if (BigInt.asUintN(64, message.nanoCores) !== message.nanoCores) {
+        throw new globalThis.Error("value provided for field message.nanoCores of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.nanoCores);
+    }
+    if (message.memory !== 0n) {
+      if (BigInt.asUintN(64, message.memory) !== message.memory) {
+        throw new globalThis.Error("value provided for field message.memory of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.memory);
+    }
+    if (message.memoryLimit !== 0n) {
+      if (BigInt.asUintN(64, message.memoryLimit) !== message.memoryLimit) {
+        throw new globalThis.Error("value provided for field message.memoryLimit of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.memoryLimit);
+    }
+    if (message.received !== 0n) {
+      if (BigInt.asUintN(64, message.received) !== message.received) {
+        throw new globalThis.Error("value provided for field message.received of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.received);
+    }
+    if (message.sent !== 0n) {
+      if (BigInt.asUintN(64, message.sent) !== message.sent) {
+        throw new globalThis.Error("value provided for field message.sent of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.sent);
+    }
+    if (message.read !== 0n) {
+      if (BigInt.asUintN(64, message.read) !== message.read) {
+        throw new globalThis.Error("value provided for field message.read of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.read);
+    }
+    if (message.written !== 0n) {
+      if (BigInt.asUintN(64, message.written) !== message.written) {
+        throw new globalThis.Error("value provided for field message.written of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.written);
+    }
+    if (message.processes !== 0) {
+      writer.uint32(80).uint32(message.processes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.nanoCores = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.memory = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.memoryLimit = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.received = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.sent = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.read = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.written = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.processes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ContainerUsage>): ContainerUsage {
+    return ContainerUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContainerUsage>): ContainerUsage {
+    const message = createBaseContainerUsage();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.nanoCores = (object.nanoCores !== undefined && object.nanoCores !== null) ? BigInt(object.nanoCores) : 0n;
+    message.memory = (object.memory !== undefined && object.memory !== null) ? BigInt(object.memory) : 0n;
+    message.memoryLimit = (object.memoryLimit !== undefined && object.memoryLimit !== null)
+      ? BigInt(object.memoryLimit)
+      : 0n;
+    message.received = (object.received !== undefined && object.received !== null) ? BigInt(object.received) : 0n;
+    message.sent = (object.sent !== undefined && object.sent !== null) ? BigInt(object.sent) : 0n;
+    message.read = (object.read !== undefined && object.read !== null) ? BigInt(object.read) : 0n;
+    message.written = (object.written !== undefined && object.written !== null) ? BigInt(object.written) : 0n;
+    message.processes = object.processes ?? 0;
+    return message;
+  },
+};
+
+function createBaseTopRequest(): TopRequest {
+  return { containerId: "" };
+}
+
+export const TopRequest: MessageFns<TopRequest> = {
+  encode(message: TopRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TopRequest>): TopRequest {
+    return TopRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TopRequest>): TopRequest {
+    const message = createBaseTopRequest();
+    message.containerId = object.containerId ?? "";
+    return message;
+  },
+};
+
+function createBaseTopResponse(): TopResponse {
+  return { processes: [] };
+}
+
+export const TopResponse: MessageFns<TopResponse> = {
+  encode(message: TopResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.processes) {
+      Process.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.processes.push(Process.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TopResponse>): TopResponse {
+    return TopResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TopResponse>): TopResponse {
+    const message = createBaseTopResponse();
+    message.processes = object.processes?.map((e) => Process.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseProcess(): Process {
+  return { pid: 0, parent: 0, uid: 0, startedMs: 0n, cpuMs: 0n, command: [] };
+}
+
+export const Process: MessageFns<Process> = {
+  encode(message: Process, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pid !== 0) {
+      writer.uint32(8).int32(message.pid);
+    }
+    if (message.parent !== 0) {
+      writer.uint32(16).int32(message.parent);
+    }
+    if (message.uid !== 0) {
+      writer.uint32(24).uint32(message.uid);
+    }
+    if (message.startedMs !== 0n) {
+      if (BigInt.asIntN(64, message.startedMs) !== message.startedMs) {
+        throw new globalThis.Error("value provided for field message.startedMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.startedMs);
+    }
+    if (message.cpuMs !== 0n) {
+      if (BigInt.asIntN(64, message.cpuMs) !== message.cpuMs) {
+        throw new globalThis.Error("value provided for field message.cpuMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.cpuMs);
+    }
+    for (const v of message.command) {
+      writer.uint32(50).bytes(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Process {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProcess();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pid = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.parent = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.uid = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.startedMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.cpuMs = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.command.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Process>): Process {
+    return Process.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Process>): Process {
+    const message = createBaseProcess();
+    message.pid = object.pid ?? 0;
+    message.parent = object.parent ?? 0;
+    message.uid = object.uid ?? 0;
+    message.startedMs = (object.startedMs !== undefined && object.startedMs !== null) ? BigInt(object.startedMs) : 0n;
+    message.cpuMs = (object.cpuMs !== undefined && object.cpuMs !== null) ? BigInt(object.cpuMs) : 0n;
+    message.command = object.command?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseEventsRequest(): EventsRequest {
+  return {};
+}
+
+export const EventsRequest: MessageFns<EventsRequest> = {
+  encode(_: EventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventsRequest>): EventsRequest {
+    return EventsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<EventsRequest>): EventsRequest {
+    const message = createBaseEventsRequest();
+    return message;
+  },
+};
+
+function createBaseEventsResponse(): EventsResponse {
+  return { at: 0n, type: "", action: "", id: "", name: "", podId: "", image: "", exitCode: 0, oomKilled: false };
+}
+
+export const EventsResponse: MessageFns<EventsResponse> = {
+  encode(message: EventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== 0n) {
+      if (BigInt.asIntN(64, message.at) !== message.at) {
+        throw new globalThis.Error("value provided for field message.at of type int64 too large");
+      }
+      writer.uint32(8).int64(message.at);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    if (message.action !== "") {
+      writer.uint32(26).string(message.action);
+    }
+    if (message.id !== "") {
+      writer.uint32(34).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(42).string(message.name);
+    }
+    if (message.podId !== "") {
+      writer.uint32(50).string(message.podId);
+    }
+    if (message.image !== "") {
+      writer.uint32(58).string(message.image);
+    }
+    if (message.exitCode !== 0) {
+      writer.uint32(64).int32(message.exitCode);
+    }
+    if (message.oomKilled !== false) {
+      writer.uint32(72).bool(message.oomKilled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.at = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.podId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.exitCode = reader.int32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.oomKilled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventsResponse>): EventsResponse {
+    return EventsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventsResponse>): EventsResponse {
+    const message = createBaseEventsResponse();
+    message.at = (object.at !== undefined && object.at !== null) ? BigInt(object.at) : 0n;
+    message.type = object.type ?? "";
+    message.action = object.action ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.podId = object.podId ?? "";
+    message.image = object.image ?? "";
+    message.exitCode = object.exitCode ?? 0;
+    message.oomKilled = object.oomKilled ?? false;
+    return message;
+  },
+};
+
 function createBasePullImageRequest(): PullImageRequest {
   return { image: "" };
 }
@@ -3831,6 +4633,36 @@ export const EngineService = {
     responseSerialize: (value: LogsResponse): Buffer => Buffer.from(LogsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): LogsResponse => LogsResponse.decode(value),
   },
+  /** What running containers use. */
+  stats: {
+    path: "/berth.v1.Engine/Stats" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StatsRequest): Buffer => Buffer.from(StatsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StatsRequest => StatsRequest.decode(value),
+    responseSerialize: (value: StatsResponse): Buffer => Buffer.from(StatsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StatsResponse => StatsResponse.decode(value),
+  },
+  /** The processes of a running container, as the host sees them. */
+  top: {
+    path: "/berth.v1.Engine/Top" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TopRequest): Buffer => Buffer.from(TopRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TopRequest => TopRequest.decode(value),
+    responseSerialize: (value: TopResponse): Buffer => Buffer.from(TopResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TopResponse => TopResponse.decode(value),
+  },
+  /** What happens to containers, pods and images from now on. */
+  events: {
+    path: "/berth.v1.Engine/Events" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: EventsRequest): Buffer => Buffer.from(EventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EventsRequest => EventsRequest.decode(value),
+    responseSerialize: (value: EventsResponse): Buffer => Buffer.from(EventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EventsResponse => EventsResponse.decode(value),
+  },
   /** Pulls an image; the last message carries its id. */
   pullImage: {
     path: "/berth.v1.Engine/PullImage" as const,
@@ -3888,6 +4720,12 @@ export interface EngineServer extends UntypedServiceImplementation {
   signalContainer: handleUnaryCall<SignalContainerRequest, SignalContainerResponse>;
   /** Records of the container's log file, the oldest first. */
   logs: handleServerStreamingCall<LogsRequest, LogsResponse>;
+  /** What running containers use. */
+  stats: handleUnaryCall<StatsRequest, StatsResponse>;
+  /** The processes of a running container, as the host sees them. */
+  top: handleUnaryCall<TopRequest, TopResponse>;
+  /** What happens to containers, pods and images from now on. */
+  events: handleServerStreamingCall<EventsRequest, EventsResponse>;
   /** Pulls an image; the last message carries its id. */
   pullImage: handleServerStreamingCall<PullImageRequest, PullImageResponse>;
   /** Loads the images of an OCI layout in a tar. */

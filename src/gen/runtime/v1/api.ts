@@ -1828,7 +1828,7 @@ export interface PsiStats {
 
 /** One line of a pressure file. */
 export interface PsiData {
-  /** Microseconds of waiting since the cgroup was made. */
+  /** Nanoseconds of waiting since the cgroup was made. */
   Total: bigint;
   /** Percentage over the last 10 seconds. */
   Avg10: number;
