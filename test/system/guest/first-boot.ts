@@ -5,6 +5,7 @@ import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { checks as critest } from "./critest.ts";
+import { checks as resources } from "./resources.ts";
 import {
   BUSYBOX,
   berth,
@@ -346,4 +347,12 @@ const ending: Check[] = [
   },
 ];
 
-export const checks: readonly Check[] = [...start, ...inside, ...limits, ...life, ...critest, ...ending];
+export const checks: readonly Check[] = [
+  ...start,
+  ...inside,
+  ...limits,
+  ...resources,
+  ...life,
+  ...critest,
+  ...ending,
+];
