@@ -31,25 +31,25 @@ async function measure(
   const client = new CriClient(socket);
   const samples = new Samples();
   const sizes = new Map<string, number>();
+  // As bytes: the decoding is the client's own time.
+  const raw = { responseDeserialize: (bytes: Buffer) => bytes };
+  const filter = undefined;
   const lists = {
-    ListContainers: () => client.call(cri.listContainers, { filter: undefined }),
-    ListPodSandbox: () => client.call(cri.listPodSandbox, { filter: undefined }),
-    ListContainerStats: () => client.call(cri.listContainerStats, { filter: undefined }),
+    ListContainers: () => client.call({ ...cri.listContainers, ...raw }, { filter }),
+    ListPodSandbox: () => client.call({ ...cri.listPodSandbox, ...raw }, { filter }),
+    ListContainerStats: () => client.call({ ...cri.listContainerStats, ...raw }, { filter }),
   };
   for (const [name, list] of Object.entries(lists)) {
-    await samples.time<unknown>("first", name, list);
+    await samples.time("first", name, list);
     for (let run = 0; run < runs; run++) {
-      await samples.time<unknown>("later", name, list);
+      await samples.time("later", name, list);
       await sleep(20);
       const listing = list();
       await samples.time("Version meanwhile", name, () => client.call(cri.version, { version: "" }));
       await listing;
     }
   }
-  const containers = await lists.ListContainers();
-  const pods = await lists.ListPodSandbox();
-  sizes.set("ListContainers", cri.listContainers.responseSerialize(containers).length);
-  sizes.set("ListPodSandbox", cri.listPodSandbox.responseSerialize(pods).length);
+  for (const [name, list] of Object.entries(lists)) sizes.set(name, (await list()).length);
   client.close();
   return { samples, sizes };
 }
@@ -74,7 +74,7 @@ async function report(
   return [
     "## Lists",
     "",
-    `${containers} ended containers in as many pods; ${runs} calls, with the decoding in the client. ` +
+    `${containers} ended containers in as many pods; ${runs} calls, without the decoding in the client. ` +
       "The last column but one is another call that was made at the same time.",
     "",
     describeMachine(),
