@@ -13,12 +13,14 @@ import { complainOfHandlers } from "./daemon/complain-of-handlers.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
+import { makeRegistryClient } from "./daemon/registry-client.ts";
 import { selinuxContexts } from "./daemon/selinux-contexts.ts";
 import { stepObserver } from "./daemon/step-observer.ts";
 import { userNamespacesMissing } from "./daemon/user-namespaces.ts";
 import { EngineEvents } from "./engine/events.ts";
 import { serveEngine } from "./engine/serve.ts";
 import { serveImageStore } from "./engine/serve-image-store.ts";
+import { serveRegistries } from "./engine/serve-registries.ts";
 import { makeImageDeps } from "./images/deps.ts";
 import { ImageCollector } from "./images/image-collector.ts";
 import { recoverImages } from "./images/recover-images.ts";
@@ -33,7 +35,6 @@ import { makeCniDriver } from "./network/cni.ts";
 import { makePaths, type Paths } from "./paths.ts";
 import { makePodDeps } from "./pods/deps.ts";
 import { Reconciler } from "./reconcile/reconcile.ts";
-import { RegistryClient } from "./registry/client.ts";
 import { readImageFile } from "./snapshots/read-image-file.ts";
 import { lockDirectory } from "./store/root-lock.ts";
 import { StreamingServer } from "./streaming/server.ts";
@@ -139,6 +140,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   serveCri(server, { ...deps, streaming, containerEvents });
   serveEngine(server, { ...deps, engineEvents });
   serveImageStore(server, deps);
+  serveRegistries(server, deps);
   await listen(server, paths.socket);
   collector.start();
   void complainOfHandlers(deps, log);
@@ -176,7 +178,7 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
     monitorDriver: makeMonitorDriver(),
     readImageFile: (image, path) => readImageFile({ kernel, paths }, image, path, MAX_USER_FILE_BYTES),
   });
-  const images = makeImageDeps({ ...common, registry: new RegistryClient(config.registry) });
+  const images = makeImageDeps({ ...common, registry: makeRegistryClient(config.registry) });
   const deps = { ...images, ...pods, observeStep, hub };
   const containerEvents = new ContainerEvents(bindVerbs(deps));
   hub.subscribe(containerEvents.onEvent);

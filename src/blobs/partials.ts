@@ -27,6 +27,8 @@ export const defaultLimits: PartialLimits = { maxBytes: 10 * 1024 ** 3, maxAgeMs
 
 const namePattern = /^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})$/;
 
+const nameOf = (digest: Digest) => digest.replace(":", "-");
+
 export class Partials {
   readonly #directory: string;
   readonly #limits: PartialLimits;
@@ -39,7 +41,7 @@ export class Partials {
 
   /** The blob's file, for one at a time: null while somebody else has it. It need not exist yet. */
   async lease(digest: Digest): Promise<PartialLease | null> {
-    const name = digest.replace(":", "-");
+    const name = nameOf(digest);
     if (!namePattern.test(name) || this.#leased.has(name)) return null;
     this.#leased.add(name);
     const path = join(this.#directory, name);
@@ -56,19 +58,23 @@ export class Partials {
 
   /** Removes the blob's file unless somebody is downloading it. */
   async forget(digest: Digest): Promise<void> {
-    const name = digest.replace(":", "-");
+    const name = nameOf(digest);
     if (namePattern.test(name) && !this.#leased.has(name))
       await rm(join(this.#directory, name), { force: true });
   }
 
-  /** Removes what is too old, then the oldest until the rest fits. Returns how many. `all`: every one. */
-  async sweep(all = false): Promise<number> {
+  /**
+   * Removes what is too old, then the oldest until the rest fits. Returns how many. `all`: every one; `done`:
+   * also these, which somebody has had to the end.
+   */
+  async sweep({ all = false, done = [] }: { all?: boolean; done?: readonly Digest[] } = {}): Promise<number> {
+    const complete = new Set(done.map(nameOf));
     const idle = await this.#idle();
     idle.sort((a, b) => b.usedAt - a.usedAt);
     let bytes = 0;
     const doomed = idle.filter((file) => {
       bytes += file.bytes;
-      const old = file.usedAt < Date.now() - this.#limits.maxAgeMs;
+      const old = file.usedAt < Date.now() - this.#limits.maxAgeMs || complete.has(file.name);
       return all || old || !namePattern.test(file.name) || bytes > this.#limits.maxBytes;
     });
     for (const { name } of doomed) {

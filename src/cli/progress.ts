@@ -3,9 +3,11 @@
 import type { LayerProgress } from "../gen/berth/v1/engine.ts";
 import { humanSize } from "./format/quantities.ts";
 import { shortId } from "./format/references.ts";
+import { harmless } from "./format/table.ts";
 
 /** What a display shows of a layer. */
-export type LayerState = Pick<LayerProgress, "layer" | "phase" | "bytes" | "total">;
+export type LayerState = Pick<LayerProgress, "layer" | "phase" | "bytes" | "total"> &
+  Partial<Pick<LayerProgress, "rate" | "host" | "retries">>;
 
 export interface PullDisplay {
   update(layers: readonly LayerState[]): void;
@@ -64,14 +66,19 @@ function word(phase: string): string {
 export class LineDisplay implements PullDisplay {
   readonly #write: (text: string) => void;
   readonly #seen = new Map<string, string>();
+  readonly #retries = new Map<string, number>();
 
   constructor(write: (text: string) => void) {
     this.#write = write;
   }
 
   update(layers: readonly LayerState[]): void {
-    for (const { layer, phase } of layers) {
+    for (const { layer, phase, retries = 0, host = "" } of layers) {
       if (layer === "") continue;
+      if (retries > (this.#retries.get(layer) ?? 0)) {
+        this.#retries.set(layer, retries);
+        this.#write(`${shortId(layer)}: Retrying (transfer from ${harmless(host)} broke)\n`);
+      }
       const before = this.#seen.get(layer);
       if (before === phase) continue;
       this.#seen.set(layer, phase);
@@ -128,14 +135,17 @@ export class BarDisplay implements PullDisplay {
     this.#drawn = lines.length;
   }
 
-  #line({ layer, phase, bytes, total }: LayerState): string {
+  #line({ layer, phase, bytes, total, rate = 0n, retries = 0 }: LayerState): string {
     const head = `${shortId(layer)}: ${this.#words[phase] ?? "Working"}`;
     if (!MOVING.has(phase) || total <= 0n) return head;
     const share = Math.min(1, Number(bytes) / Number(total));
-    const room = Math.max(0, Math.min(50, (this.#screen.columns || 80) - head.length - 26));
+    const room = Math.max(0, Math.min(50, (this.#screen.columns || 80) - head.length - 46));
     const full = Math.round(share * room);
     const bar =
       room < 8 ? "" : `[${"=".repeat(Math.max(0, full - 1))}>${" ".repeat(room - Math.max(1, full))}] `;
-    return `${head.padEnd(25)} ${bar}${humanSize(Number(bytes), 4)}/${humanSize(Number(total), 4)}`;
+    const speed = phase === "download" && rate > 0n ? ` ${humanSize(Number(rate))}/s` : "";
+    const again = retries === 0 ? "" : ` (${retries} retries)`;
+    const amount = `${humanSize(Number(bytes), 4)}/${humanSize(Number(total), 4)}`;
+    return `${head.padEnd(25)} ${bar}${amount}${speed}${again}`;
   }
 }

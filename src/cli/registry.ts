@@ -42,6 +42,18 @@ export const COMMANDS: readonly Registered[] = [
   },
   { name: "rm", aliases: ["remove"], summary: "Remove containers", load: () => import("./commands/rm.ts") },
   { name: "pull", summary: "Download an image from a registry", load: () => import("./commands/pull.ts") },
+  {
+    name: "pulls",
+    summary: "Show what is being pulled, and where the time of a pull went",
+    load: () => import("./commands/pulls.ts"),
+  },
+  { name: "login", summary: "Log in to a registry", load: () => import("./commands/login.ts") },
+  { name: "logout", summary: "Log out from a registry", load: () => import("./commands/logout.ts") },
+  {
+    name: "config test",
+    summary: "Show by which rules an image is looked for where, and what each host says",
+    load: () => import("./commands/config-test.ts"),
+  },
   { name: "load", summary: "Load images from a tar", load: () => import("./commands/load.ts") },
   { name: "images", summary: "List images", load: () => import("./commands/images.ts") },
   { name: "push", summary: "Upload an image to a registry", load: () => import("./commands/push.ts") },
@@ -94,6 +106,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     rm: "rmi",
     remove: "rmi",
     pull: "pull",
+    pulls: "pulls",
     load: "load",
     inspect: "inspect",
     tag: "tag",
@@ -104,6 +117,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     verify: "image verify",
     repair: "image repair",
   },
+  config: { test: "config test" },
   system: { info: "info", df: "system df" },
 };
 

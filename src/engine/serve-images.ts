@@ -14,6 +14,7 @@ import { pullImage } from "../images/pull-image.ts";
 import type { Call } from "../lib/call.ts";
 import type { EngineDeps } from "./deps.ts";
 import { withNews } from "./news.ts";
+import { authOf } from "./serve-registries.ts";
 
 /** Pulls an image and sends what became of its layers since the last message. */
 export async function servePullImage(
@@ -25,8 +26,12 @@ export async function servePullImage(
   const imageId = await withNews<LayerProgress, string>(
     (layers) => send({ layers, imageId: "", repoDigests: [] }),
     (tell) =>
-      pullImage(deps, call, { image: request.image }, ({ layer, phase, bytes, total }) =>
-        tell(layer, { layer, phase, bytes: BigInt(bytes), total: BigInt(total) }),
+      pullImage(
+        deps,
+        call,
+        { image: request.image, auth: authOf(request.auth) },
+        ({ bytes, total, rate, ...rest }) =>
+          tell(rest.layer, { ...rest, bytes: BigInt(bytes), total: BigInt(total), rate: BigInt(rate) }),
       ),
   );
   const repoDigests = imageStatus(deps, imageId)?.repoDigests ?? [];

@@ -12,6 +12,7 @@ import type { Layer } from "../types/image.ts";
 import type { ContentSource } from "./content-source.ts";
 import { removeLayer } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
+import { keepBlob, wantsBlob } from "./keep-blobs.ts";
 import type { LayerRecorder, PullRecorder } from "./pull-recorder.ts";
 import type { LayerSource } from "./read-image.ts";
 import { unpackBlob } from "./unpack-blob.ts";
@@ -44,9 +45,19 @@ export async function fetchLayer(job: LayerJob, source: LayerSource, signal: Abo
   const directory = join(job.deps.paths.staging, `layer-${randomBytes(12).toString("hex")}`);
   const staged = { directory, record: `${directory}.record` };
   try {
-    const result = await unpackBlob(job, source, staged, signal, record);
-    signal.throwIfAborted();
-    return await placeLayer(job, source, staged, result, record);
+    const { result, lease } = await unpackBlob(job, source, staged, signal, record);
+    try {
+      signal.throwIfAborted();
+      const layer = await placeLayer(job, source, staged, result, record);
+      // Not before: whoever is killed in between need not fetch it again.
+      if (lease !== null && wantsBlob(job.deps, result.lost)) {
+        await keepBlob(job.deps, source.descriptor, lease.path);
+      }
+      await lease?.drop();
+      return layer;
+    } finally {
+      lease?.release();
+    }
   } catch (error) {
     await removeQuietly(job, staged.directory, staged.record);
     throw error;

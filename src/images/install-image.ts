@@ -95,7 +95,7 @@ function mayComeBack(error: unknown, signal: AbortSignal): boolean {
 async function forgetPartials(job: LayerJob, plan: ImagePlan, error: unknown): Promise<void> {
   const { partials } = job.deps;
   try {
-    if (codeOf(error) === "RESOURCE_EXHAUSTED") await partials.sweep(true);
+    if (codeOf(error) === "RESOURCE_EXHAUSTED") await partials.sweep({ all: true });
     for (const { descriptor } of plan.layers) await partials.forget(descriptor.digest);
   } catch (failure) {
     job.call.log.error({ image: job.what, error: messageOf(failure) }, "remove parts of blobs failed");

@@ -61,7 +61,7 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
     }
   }
   removed += await sweepBlobs(deps, blobsDirectory);
-  await deps.partials.sweep();
+  await deps.partials.sweep({ done: listLayers(store).map(({ blobDigest }) => blobDigest) });
   return { removed, missing };
 }
 

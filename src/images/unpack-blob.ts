@@ -8,7 +8,7 @@ import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
 import type { TransferObserver } from "../registry/client.ts";
 import { RegistryFailure } from "../registry/failure.ts";
 import { type LayerJob, makeLayerDirectory, type StagedLayer } from "./fetch-layer.ts";
-import { keepBlob, wantsBlob } from "./keep-blobs.ts";
+import { wantsBlob } from "./keep-blobs.ts";
 import type { LayerRecorder } from "./pull-recorder.ts";
 import type { LayerSource } from "./read-image.ts";
 
@@ -33,6 +33,12 @@ class WrongContent extends Error {
 /** The blob is the one that was asked for, and still not what the image says of it. */
 class WrongImage extends BerthError {}
 
+export interface UnpackedBlob {
+  readonly result: UnpackResult;
+  /** What was kept of the blob: to be dropped when the layer is recorded, and released. */
+  readonly lease: PartialLease | null;
+}
+
 /** Unpacks into what `staged` names, which is made, and made anew for each try. */
 export async function unpackBlob(
   job: LayerJob,
@@ -40,7 +46,7 @@ export async function unpackBlob(
   staged: StagedLayer,
   signal: AbortSignal,
   record: LayerRecorder,
-): Promise<UnpackResult> {
+): Promise<UnpackedBlob> {
   const liars = new Set<string>();
   let first: WrongContent | undefined;
   let wasMixed = false;
@@ -71,24 +77,18 @@ async function tryOnce(
   signal: AbortSignal,
   record: LayerRecorder,
   liars: ReadonlySet<string>,
-): Promise<UnpackResult> {
+): Promise<UnpackedBlob> {
   const { digest, size } = source.descriptor;
   const worthIt = size >= minPartialBytes || wantsBlob(job.deps, "");
   // Of what is replayed only sha256 is computed.
   const keep = job.source.isRemote && worthIt && digest.startsWith("sha256:");
   const lease = keep ? await job.deps.partials.lease(digest) : null;
   try {
-    const result = await new Attempt(job, source, signal, record).run(staged, liars, lease);
-    if (lease !== null && wantsBlob(job.deps, result.lost)) {
-      await keepBlob(job.deps, source.descriptor, lease.path);
-    }
-    await lease?.drop();
-    return result;
+    return { result: await new Attempt(job, source, signal, record).run(staged, liars, lease), lease };
   } catch (error) {
     if (error instanceof WrongContent) await lease?.drop();
-    throw error;
-  } finally {
     lease?.release();
+    throw error;
   }
 }
 

@@ -8,6 +8,7 @@ import { type Descriptor, mediaTypes } from "../types/oci-image.ts";
 import { blobChunks } from "./blob.ts";
 import { digestOf } from "./digest.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { type EndpointReport, reportEndpoint } from "./endpoint-report.ts";
 import { badContent, RegistryFailure } from "./failure.ts";
 import { HostRules } from "./host-rules.ts";
 import { PushTarget } from "./push-target.ts";
@@ -158,6 +159,30 @@ export class RegistryClient {
     const [endpoint] = await this.rules.endpoints(reference.host, "push");
     const request = { repository: reference.repository, auth, signal };
     return new PushTarget(this.requester, endpoint as Endpoint, request, this.#timings);
+  }
+
+  /**
+   * Asks the registry itself whether it takes the credentials. PERMISSION_DENIED when it does not.
+   */
+  async login(host: string, auth: RegistryAuth, signal: AbortSignal): Promise<void> {
+    const all = await this.rules.all(host);
+    const endpoint = all.find(({ isMirror }) => !isMirror) ?? (all.at(-1) as Endpoint);
+    const asker: Asker = { repository: "", actions: "pull", auth, signal };
+    const request = { method: "GET", rest: endpoint.base, what: `the API of registry "${host}"` } as const;
+    await withRetries(this.#timings, signal, async () => {
+      const response = await this.requester.expect(endpoint, asker, request, [200]);
+      await response.discard();
+    });
+  }
+
+  /** What each endpoint of the reference's registry is and says of it, whatever it may be asked for. */
+  async report({ reference, auth, signal }: RegistryRequest): Promise<EndpointReport[]> {
+    const endpoints = await this.rules.all(reference.host);
+    const asker: Asker = { repository: reference.repository, actions: "pull", auth, signal };
+    const wanted = reference.digest ?? reference.tag ?? "latest";
+    return await Promise.all(
+      endpoints.map((one) => reportEndpoint(this.requester, one, asker, wanted, acceptManifests)),
+    );
   }
 
   /** Closes all connections. */

@@ -1,6 +1,7 @@
 // The credentials of one pull, made ready for one registry.
 
 import { createHash } from "node:crypto";
+import { hostOfKey } from "../credentials/docker-config.ts";
 import type { RegistryAuth } from "../types/image.ts";
 
 export interface Credentials {
@@ -18,7 +19,7 @@ export interface Credentials {
  */
 export function credentialsFor(auth: RegistryAuth | undefined, host: string): Credentials | undefined {
   if (auth === undefined) return undefined;
-  if (auth.serverAddress !== "" && serverHost(auth.serverAddress) !== host) return undefined;
+  if (auth.serverAddress !== "" && hostOfKey(auth.serverAddress) !== host) return undefined;
   let { username, password } = auth;
   if (username === "" && auth.auth !== "") {
     const decoded = Buffer.from(auth.auth, "base64").toString("utf8").replaceAll("\0", "");
@@ -38,11 +39,4 @@ export function basicHeader(credentials: Credentials): string {
 /** A key for caches that does not hold the credentials themselves. */
 export function fingerprint(auth: RegistryAuth | Credentials | undefined): string {
   return auth === undefined ? "" : createHash("sha256").update(JSON.stringify(auth)).digest("hex");
-}
-
-/** "https://index.docker.io/v1/" and its like are the host "docker.io". */
-function serverHost(address: string): string {
-  const url = address.includes("://") ? address : `https://${address}`;
-  const bare = url.replace(/^[a-z]+:\/\//i, "").replace(/\/.*$/s, "");
-  return bare === "index.docker.io" || bare === "registry-1.docker.io" ? "docker.io" : bare;
 }

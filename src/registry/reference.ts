@@ -2,6 +2,7 @@
 //
 //   [host[:port]/]path[/path…][:tag][@digest]
 
+import { splitHost } from "../credentials/image-host.ts";
 import { BerthError } from "../lib/errors.ts";
 import type { Digest } from "../types/ids.ts";
 
@@ -81,16 +82,10 @@ function splitReference(text: string): { name: string; tag?: string; digest?: st
   };
 }
 
-/** The first component is a host when it has a ".", a ":" or capitals, or is "localhost". */
 function splitName(name: string): { host: string; repository: string } {
-  const slash = name.indexOf("/");
-  const first = slash < 0 ? "" : name.slice(0, slash);
-  const isHost = first === "localhost" || /[.:A-Z]/.test(first);
-  let host = isHost ? first : "docker.io";
-  if (host === "index.docker.io") host = "docker.io";
-  const repository = isHost ? name.slice(slash + 1) : name;
-  const official = host === "docker.io" && !repository.includes("/");
-  return { host, repository: official ? `library/${repository}` : repository };
+  const { host, rest } = splitHost(name);
+  const official = host === "docker.io" && !rest.includes("/");
+  return { host, repository: official ? `library/${rest}` : rest };
 }
 
 function checkRepository(text: string, repository: string): void {
@@ -103,7 +98,7 @@ function checkRepository(text: string, repository: string): void {
 }
 
 function malformed(text: string, why: string): BerthError {
-  return new BerthError("INVALID_ARGUMENT", `parse image reference "${printable(text)}": ${why}`);
+  return new BerthError("INVALID_ARGUMENT", printable(`parse image reference "${text}": ${why}`));
 }
 
 function printable(text: string): string {

@@ -5,7 +5,7 @@ import type { RegistryConfig } from "../types/config.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import { type Access, Authenticator } from "./authenticator.ts";
 import { parseChallenges } from "./challenge.ts";
-import { credentialsFor } from "./credentials.ts";
+import { type Credentials, credentialsFor } from "./credentials.ts";
 import { apiHost, type Endpoint, endpointUrl } from "./endpoint.ts";
 import { printable, statusFailure } from "./failure.ts";
 import { retryAfterMs } from "./retry.ts";
@@ -113,8 +113,22 @@ export class Requester {
     throw statusFailure(request.what, endpoint.base, response.status, detail, wait);
   }
 
+  /** The proxy on the way to the endpoint, or null. */
+  proxyOf(endpoint: Endpoint): string | null {
+    return this.#transport.proxyOf(endpoint.base, endpoint.connection);
+  }
+
+  /** Where the credentials for the endpoint come from. */
+  async credentialOrigin(
+    endpoint: Endpoint,
+    auth: RegistryAuth | undefined,
+  ): Promise<"call" | "docker_config" | ""> {
+    if (!endpoint.isMirror && credentialsFor(auth, endpoint.host) !== undefined) return "call";
+    return (await this.#credentials(endpoint, undefined)) === undefined ? "" : "docker_config";
+  }
+
   /** The caller's credentials for the registry itself; stored ones for whichever host this is. */
-  async #credentials(endpoint: Endpoint, auth: RegistryAuth | undefined) {
+  async #credentials(endpoint: Endpoint, auth: RegistryAuth | undefined): Promise<Credentials | undefined> {
     const given = endpoint.isMirror ? undefined : credentialsFor(auth, endpoint.host);
     if (given !== undefined) return given;
     const { host } = endpoint.base;

@@ -1,11 +1,13 @@
 // How many may do something at once; the others wait in order.
 
 export class Slots {
+  readonly #count: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
-    this.#free = Math.max(1, count);
+    this.#count = Math.max(1, count);
+    this.#free = this.#count;
   }
 
   /** Resolves with how to give the slot back; calling it twice is once. Rejects with the signal's reason. */
@@ -39,7 +41,8 @@ export class Slots {
     });
   }
 
+  /** Nobody has one or waits for one. */
   get isIdle(): boolean {
-    return this.#waiting.length === 0;
+    return this.#free === this.#count;
   }
 }

@@ -99,6 +99,11 @@ export class Transport {
     );
   }
 
+  /** The proxy on the way to `url`, or null. */
+  proxyOf(url: URL, connection: Connection): string | null {
+    return this.#pools.proxyOf(url, connection);
+  }
+
   /** Closes all connections. */
   async close(): Promise<void> {
     await this.#pools.close();

@@ -3,6 +3,7 @@
 
 import * as engine from "../../gen/berth/v1/engine.ts";
 import * as images from "../../gen/berth/v1/images.ts";
+import * as registries from "../../gen/berth/v1/registries.ts";
 import * as cri from "../../gen/runtime/v1/api.ts";
 
 export interface Method<Request, Response> {
@@ -32,6 +33,7 @@ const E = "/berth.v1.Engine";
 const S = "/berth.v1.Images";
 const R = "/runtime.v1.RuntimeService";
 const I = "/runtime.v1.ImageService";
+const G = "/berth.v1.Registries";
 
 export const info = method(`${E}/Info`, engine.InfoRequest, engine.InfoResponse);
 export const resolve = method(`${E}/Resolve`, engine.ResolveRequest, engine.ResolveResponse);
@@ -57,6 +59,17 @@ export const top = method(`${E}/Top`, engine.TopRequest, engine.TopResponse);
 export const events = method(`${E}/Events`, engine.EventsRequest, engine.EventsResponse);
 export const logs = method(`${E}/Logs`, engine.LogsRequest, engine.LogsResponse);
 export const pullImage = method(`${E}/PullImage`, engine.PullImageRequest, engine.PullImageResponse);
+export const listPulls = method(`${G}/ListPulls`, registries.ListPullsRequest, registries.ListPullsResponse);
+export const checkLogin = method(
+  `${G}/CheckLogin`,
+  registries.CheckLoginRequest,
+  registries.CheckLoginResponse,
+);
+export const testRegistry = method(
+  `${G}/TestRegistry`,
+  registries.TestRegistryRequest,
+  registries.TestRegistryResponse,
+);
 export const loadImage = method(`${E}/LoadImage`, engine.LoadImageRequest, engine.LoadImageResponse);
 
 export const tagImage = method(`${S}/TagImage`, images.TagImageRequest, images.TagImageResponse);

@@ -109,7 +109,7 @@ async function ensureImage(context: Context, channel: Channel, parsed: Parsed, i
     }
     const quiet = parsed.flag("quiet");
     if (!quiet && policy === "missing") context.stderr.write(`Unable to find image "${image}" locally\n`);
-    await pullImage(channel, image, context.stderr, quiet);
+    await pullImage(context, image, { stream: context.stderr, quiet });
   } catch (error) {
     throw error instanceof CliError ? error : new CliError(messageOf(error), 125);
   }

@@ -168,22 +168,27 @@ describe("progress", () => {
     phase,
     bytes,
     total,
+    rate: 0n,
+    host: "https://reg.test",
+    retries: 0,
   });
   it("writes a line for each beginning and end", () => {
     const lines: string[] = [];
     const display = new LineDisplay((text) => lines.push(text));
     display.update([layer("a", "wait"), { ...layer("a", "resolve"), layer: "" }]);
     display.update([layer("a", "download", 1n, 2n), layer("b", "done")]);
+    display.update([{ ...layer("a", "download", 1n, 2n), retries: 1 }]);
     display.update([layer("a", "done")]);
     expect(lines).toEqual([
       "aaaaaaaaaaaa: Pulling layer\n",
       "bbbbbbbbbbbb: Pull complete\n",
+      "aaaaaaaaaaaa: Retrying (transfer from https://reg.test broke)\n",
       "aaaaaaaaaaaa: Pull complete\n",
     ]);
   });
   it("draws bars over the last picture, within the screen", () => {
     const drawn: string[] = [];
-    const screen = { columns: 60, rows: 6, write: (text: string) => drawn.push(text) > 0 };
+    const screen = { columns: 90, rows: 6, write: (text: string) => drawn.push(text) > 0 };
     const display = new BarDisplay(screen as unknown as NodeJS.WriteStream);
     display.update([layer("a", "download", 50n, 100n)]);
     expect(drawn[0]).toContain("aaaaaaaaaaaa: Downloading");
@@ -192,7 +197,7 @@ describe("progress", () => {
     expect(drawn[1]).toMatch(/^\x1b\[1A/);
     expect(drawn[1]).toContain("… and 3 more layers");
     for (const line of (drawn[1] as string).split("\n")) {
-      expect(line.replaceAll(/\x1b\[\d*[A-Z]/g, "").length).toBeLessThan(60);
+      expect(line.replaceAll(/\x1b\[\d*[A-Z]/g, "").length).toBeLessThan(90);
     }
     display.finish();
     expect(drawn[2]).toMatch(/^\x1b\[4A/);

@@ -355,6 +355,22 @@ export interface EventsResponse {
 
 export interface PullImageRequest {
   image: string;
+  /** Of the caller; absent: those that the daemon has, if any. */
+  auth: RegistryAuth | undefined;
+}
+
+/** As the CRI's AuthConfig. */
+export interface RegistryAuth {
+  username: string;
+  password: string;
+  /** Base64 of "username:password". */
+  auth: string;
+  /** They are for this registry alone; empty: for the one that is asked. */
+  serverAddress: string;
+  /** OAuth2 refresh token. */
+  identityToken: string;
+  /** Bearer token. */
+  registryToken: string;
 }
 
 export interface LayerProgress {
@@ -364,6 +380,12 @@ export interface LayerProgress {
   phase: string;
   bytes: bigint;
   total: bigint;
+  /** Bytes per second lately. */
+  rate: bigint;
+  /** Origin of the host that it comes from. */
+  host: string;
+  /** How often the transfer broke and was taken up again. */
+  retries: number;
 }
 
 export interface PullImageResponse {
@@ -4090,13 +4112,16 @@ export const EventsResponse: MessageFns<EventsResponse> = {
 };
 
 function createBasePullImageRequest(): PullImageRequest {
-  return { image: "" };
+  return { image: "", auth: undefined };
 }
 
 export const PullImageRequest: MessageFns<PullImageRequest> = {
   encode(message: PullImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.image !== "") {
       writer.uint32(10).string(message.image);
+    }
+    if (message.auth !== undefined) {
+      RegistryAuth.encode(message.auth, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -4122,6 +4147,14 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
             message.image = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.auth = RegistryAuth.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4140,12 +4173,130 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
   fromPartial(object: DeepPartial<PullImageRequest>): PullImageRequest {
     const message = createBasePullImageRequest();
     message.image = object.image ?? "";
+    message.auth = (object.auth !== undefined && object.auth !== null)
+      ? RegistryAuth.fromPartial(object.auth)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRegistryAuth(): RegistryAuth {
+  return { username: "", password: "", auth: "", serverAddress: "", identityToken: "", registryToken: "" };
+}
+
+export const RegistryAuth: MessageFns<RegistryAuth> = {
+  encode(message: RegistryAuth, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.username !== "") {
+      writer.uint32(10).string(message.username);
+    }
+    if (message.password !== "") {
+      writer.uint32(18).string(message.password);
+    }
+    if (message.auth !== "") {
+      writer.uint32(26).string(message.auth);
+    }
+    if (message.serverAddress !== "") {
+      writer.uint32(34).string(message.serverAddress);
+    }
+    if (message.identityToken !== "") {
+      writer.uint32(42).string(message.identityToken);
+    }
+    if (message.registryToken !== "") {
+      writer.uint32(50).string(message.registryToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegistryAuth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegistryAuth();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.password = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.auth = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.serverAddress = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.identityToken = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.registryToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RegistryAuth>): RegistryAuth {
+    return RegistryAuth.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegistryAuth>): RegistryAuth {
+    const message = createBaseRegistryAuth();
+    message.username = object.username ?? "";
+    message.password = object.password ?? "";
+    message.auth = object.auth ?? "";
+    message.serverAddress = object.serverAddress ?? "";
+    message.identityToken = object.identityToken ?? "";
+    message.registryToken = object.registryToken ?? "";
     return message;
   },
 };
 
 function createBaseLayerProgress(): LayerProgress {
-  return { layer: "", phase: "", bytes: 0n, total: 0n };
+  return { layer: "", phase: "", bytes: 0n, total: 0n, rate: 0n, host: "", retries: 0 };
 }
 
 export const LayerProgress: MessageFns<LayerProgress> = {
@@ -4167,6 +4318,18 @@ export const LayerProgress: MessageFns<LayerProgress> = {
         throw new globalThis.Error("value provided for field message.total of type int64 too large");
       }
       writer.uint32(32).int64(message.total);
+    }
+    if (message.rate !== 0n) {
+      if (BigInt.asIntN(64, message.rate) !== message.rate) {
+        throw new globalThis.Error("value provided for field message.rate of type int64 too large");
+      }
+      writer.uint32(40).int64(message.rate);
+    }
+    if (message.host !== "") {
+      writer.uint32(50).string(message.host);
+    }
+    if (message.retries !== 0) {
+      writer.uint32(56).uint32(message.retries);
     }
     return writer;
   },
@@ -4216,6 +4379,30 @@ export const LayerProgress: MessageFns<LayerProgress> = {
             message.total = reader.int64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.rate = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.retries = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4237,6 +4424,9 @@ export const LayerProgress: MessageFns<LayerProgress> = {
     message.phase = object.phase ?? "";
     message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
     message.total = (object.total !== undefined && object.total !== null) ? BigInt(object.total) : 0n;
+    message.rate = (object.rate !== undefined && object.rate !== null) ? BigInt(object.rate) : 0n;
+    message.host = object.host ?? "";
+    message.retries = object.retries ?? 0;
     return message;
   },
 };
