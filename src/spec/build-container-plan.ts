@@ -11,6 +11,7 @@ import type { ContainerPlanInput } from "./inputs.ts";
 import { limitSteps, oomScoreStep } from "./limits.ts";
 import { guardedPaths } from "./masked-paths.ts";
 import { containerPlacement } from "./namespaces.ts";
+import { nestedShares, openShareSteps, shareSteps } from "./nested-shares.ts";
 import {
   absolutePath,
   DEFAULT_PATH,
@@ -37,11 +38,9 @@ export function buildContainerPlan(input: ContainerPlanInput): Plan {
   checkContainer(input);
   const volumes = volumesOf(input);
   const mapping = userMappingOf(pod.security.namespaces);
-  if (volumes.length > MAX_VOLUMES) {
-    throw new BerthError(
-      "INVALID_ARGUMENT",
-      `mounts: ${volumes.length} are asked for, at most ${MAX_VOLUMES} work`,
-    );
+  const slots = volumes.length + nestedShares(input, volumes).length;
+  if (slots > MAX_VOLUMES) {
+    throw new BerthError("INVALID_ARGUMENT", `mounts: ${slots} are asked for, at most ${MAX_VOLUMES} work`);
   }
   const steps = mapping === null ? hostSteps(input, volumes) : mappedSteps(input, volumes, mapping);
   return { ...containerPlacement(pod, container), steps };
@@ -50,13 +49,16 @@ export function buildContainerPlan(input: ContainerPlanInput): Plan {
 function hostSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanStep[] {
   const { container, host } = input;
   const label = input.selinux?.process ?? "";
+  const nested = nestedShares(input, volumes);
   return [
     ...openSteps(volumes, (volume) => volume.propagation === MS_SHARED),
+    ...openShareSteps(nested, slotOf(volumes.length)),
     oomScoreStep(container.resources?.oomScoreAdj ?? 0, host),
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, (volume) => volume.propagation !== MS_SHARED),
     ...mountSteps(input, volumes),
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
+    ...shareSteps(nested, slotOf(volumes.length)),
     ...(input.pauses === true ? [{ op: "pause" } as const] : []),
     { op: "pivot-root" },
     ...keyringSteps(label),
@@ -82,6 +84,7 @@ function mappedSteps(
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, () => true),
     ...mountSteps(input, volumes),
+    ...(input.pauses === true ? [{ op: "pause" } as const] : []),
     { op: "pivot-root" },
     { op: "take-mounts" },
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
@@ -96,6 +99,7 @@ function mountSteps(input: ContainerPlanInput, volumes: readonly Volume[]): Plan
   const { container, pod } = input;
   const mapping = userMappingOf(pod.security.namespaces);
   const root = hostRoot(mapping);
+  const nested = nestedShares(input, volumes);
   return [
     shmStep(pod.security.namespaces.ipc === "NODE"),
     ...(mapping === null
@@ -108,7 +112,7 @@ function mountSteps(input: ContainerPlanInput, volumes: readonly Volume[]): Plan
     ...imageSteps(input, volumes),
     rootStep(input),
     ...systemSteps(input, SHM_SLOT),
-    ...volumes.map(attachStep),
+    ...volumes.map((volume, index) => attachStep(volume, index, nested.includes(volume))),
     ...directorySteps(input, root),
     ...guardSteps(input),
     // Writable only there: the others could not do anything with it.
@@ -202,14 +206,14 @@ function opensDevicesInRoot(input: ContainerPlanInput): boolean {
   return security.privileged || devices.some((device) => !device.containerPath.startsWith("/dev/"));
 }
 
-function attachStep(volume: Volume, index: number): PlanStep {
+function attachStep(volume: Volume, index: number, isPrivate: boolean): PlanStep {
   return {
     op: "attach-tree",
     slot: slotOf(index),
     target: volume.target,
     setAttributes: volume.attributes,
     clearAttributes: 0,
-    propagation: volume.propagation,
+    propagation: isPrivate ? MS_PRIVATE : volume.propagation,
     recursiveAttributes: volume.recursiveAttributes,
     createTarget: true,
   };

@@ -154,6 +154,49 @@ describe("propagation", () => {
     expect(group(inside, "/data")).toBe(ours);
   });
 
+  test("BIDIRECTIONAL with another volume inside: that one stays in the container", async () => {
+    mkdirSync(join(pod.shared, "inner"));
+    const inner = join(pod.directory, "inner");
+    writeTree(inner, { note: "inner" });
+    const options = withMounts(
+      volume("/data", { hostPath: pod.shared, propagation: "BIDIRECTIONAL" }),
+      volume("/data/inner", { hostPath: inner }),
+    );
+    const container = await pod.start(["sleep"], {
+      ...options,
+      security: { addCapabilities: ["SYS_ADMIN"] },
+    });
+    expect((await pod.execAll(container, ["read", "/data/inner/note"])).stdout.toString()).toBe("inner");
+    const table = () => readFileSync("/proc/self/mountinfo", "utf8");
+    expect(table()).not.toContain(`${pod.shared}/inner `);
+    // Both ways all the same.
+    execFileSync("mount", ["-t", "tmpfs", "berth-test", join(pod.shared, "sub")]);
+    writeFileSync(join(pod.shared, "sub/late"), "late");
+    expect((await pod.execAll(container, ["read", "/data/sub/late"])).stdout.toString()).toBe("late");
+    mkdirSync(join(pod.shared, "out"));
+    const mount = await pod.execAll(container, ["mount-tmpfs", "/data/out"]);
+    expect(mount.stdout.toString()).toBe("mount-tmpfs: ok\n");
+    expect(table()).toContain(`${pod.shared}/out `);
+  });
+
+  test.each(["HOST_TO_CONTAINER", "BIDIRECTIONAL"] as const)(
+    "%s of a mount that is private on the host is refused",
+    async (propagation) => {
+      execFileSync("mount", ["--make-private", pod.shared]);
+      const options = withMounts(volume("/data", { hostPath: pod.shared, propagation }));
+      await expect(pod.prepare(["sleep"], options)).rejects.toMatchObject({ errno: "EOPNOTSUPP" });
+    },
+  );
+
+  test("BIDIRECTIONAL of a mount that only gets mounts from others is refused", async () => {
+    execFileSync("mount", ["--make-slave", pod.shared]);
+    const options = (propagation: ContainerMount["propagation"]) =>
+      withMounts(volume("/data", { hostPath: join(pod.shared, "sub"), propagation }));
+    await expect(pod.prepare(["sleep"], options("BIDIRECTIONAL"))).rejects.toMatchObject({
+      errno: "EOPNOTSUPP",
+    });
+  });
+
   test("mounts below a volume come along; recursive read-only holds for them", async () => {
     mountTmpfs(join(pod.shared, "sub"));
     const plain = volume("/data", { hostPath: pod.shared, readonly: true });

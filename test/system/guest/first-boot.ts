@@ -142,9 +142,9 @@ const inside: Check[] = [
       const first = Number(/^\s*0\s+(\d+)\s+65536$/.exec(read(`/proc/${Pid}/uid_map`))?.[1]);
       assert.ok(first >= 0x70000000);
       assert.match(read(`/proc/${Pid}/status`), new RegExp(`^Uid:\t${first}\t`, "m"));
-      const { out } = tryBerth("exec", "mapped", "/bin/probe", "unmount", "/proc/sys");
+      const { out } = tryBerth("exec", "mapped", "/probe", "unmount", "/proc/sys");
       assert.equal(out, "unmount: EINVAL\n");
-      const write = tryBerth("exec", "mapped", "/bin/probe", "write", "/proc/sys/kernel/hostname", "x");
+      const write = tryBerth("exec", "mapped", "/probe", "write", "/proc/sys/kernel/hostname", "x");
       assert.equal(write.out, "write: EROFS\n");
       berth("rm", "-f", "mapped");
     },
