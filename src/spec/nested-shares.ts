@@ -1,6 +1,6 @@
 // Bidirectional volumes in which the container has further mounts: whatever is mounted on a shared mount
-// appears in all its peers, the host's among them. So such a volume is attached as a private copy, and becomes
-// a peer of the host's only when all is mounted.
+// appears in all its peers, the host's among them. So such a volume is attached as a private copy, and
+// becomes a peer of the host's only when all is mounted.
 
 import { MS_SHARED } from "../types/linux.ts";
 import type { PlanStep } from "../types/plan.ts";

@@ -6,7 +6,7 @@ import { buildExecPlan } from "../../../src/spec/build-exec-plan.ts";
 import { makeExecTemplate } from "../../../src/spec/exec-template.ts";
 import type { ContainerPlanInput } from "../../../src/spec/inputs.ts";
 import { hostUser, nobodyOf, userMappingOf } from "../../../src/spec/user-namespace.ts";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY } from "../../../src/types/linux.ts";
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED } from "../../../src/types/linux.ts";
 import type { IdMapping, NamespaceOptions, UserNamespaceOptions } from "../../../src/types/pod.ts";
 import {
   containerConfig,
@@ -258,4 +258,31 @@ test("an exec gives its pipes away before it enters, and becomes root inside", (
   ]);
   expect(stepsOf(steps, "own-stdio")).toEqual([{ op: "own-stdio", uid: 101_000, gid: 201_000 }]);
   expect(opsOf(steps).filter((op) => op === "rlimit")).toHaveLength(16);
+});
+
+describe("a bidirectional volume with something inside", () => {
+  const shared = volume("/data", { propagation: "BIDIRECTIONAL" });
+  const stepsWith = (...mounts: ReturnType<typeof volume>[]) =>
+    buildContainerPlan(planInput({ container: containerConfig({ mounts }) })).steps;
+
+  test("is shared when all is mounted", () => {
+    const steps = stepsWith(shared, volume("/data/inner"));
+    const [share] = stepsOf(steps, "share-group");
+    expect(share?.target).toBe("/data");
+    const opened = stepsOf(steps, "open-tree").find((step) => step.slot === share?.slot);
+    expect(opened).toMatchObject({ source: "/host/data", recursive: false, requiredPropagation: MS_SHARED });
+    const attached = stepsOf(steps, "attach-tree").find((step) => step.target === "/data");
+    expect(attached?.propagation).toBe(MS_PRIVATE);
+    const ops = opsOf(steps);
+    const after = ops.slice(ops.indexOf("share-group") + 1);
+    for (const op of ["attach-tree", "mount", "mask", "readonly-path"] as const)
+      expect(after).not.toContain(op);
+  });
+
+  test("is shared at once where nothing is inside", () => {
+    const steps = stepsWith(shared, volume("/database"));
+    expect(opsOf(steps)).not.toContain("share-group");
+    const attached = stepsOf(steps, "attach-tree").find((step) => step.target === "/data");
+    expect(attached?.propagation).toBe(MS_SHARED);
+  });
 });
