@@ -16,6 +16,7 @@ const PAUSE = 3;
 /** Looks at every layer quickly (sizes, types, modes, owners) and notes which are damaged. Never throws. */
 export async function checkLayers(deps: ImageDeps, call: Call): Promise<void> {
   try {
+    await deps.reserve.fill();
     await sweepRecords(deps, call);
     const verdicts = await verifyImage(deps, call, { full: false, pause: PAUSE });
     const damaged = verdicts.filter(({ damage }) => damage !== "").length;

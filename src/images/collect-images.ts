@@ -30,6 +30,7 @@ export async function collectImages(
     const released = gc.collectReleased ? unused.filter((image) => isOver(image, gc.graceMs)) : [];
     const first = await removeUnused(deps, call, released);
     const second = await relieveDisk(deps, call, fullness);
+    await deps.reserve.fill();
     const report = {
       images: [...first.images, ...second.images],
       failures: [...first.failures, ...second.failures],

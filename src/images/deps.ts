@@ -10,6 +10,7 @@ import type { Store } from "../store/open.ts";
 import type { BerthConfig } from "../types/config.ts";
 import type { EventSink } from "../types/events.ts";
 import type { ImageId } from "../types/ids.ts";
+import { DiskReserve } from "./disk-reserve.ts";
 import { LayerDesk } from "./layer-desk.ts";
 import { SnapshotRoom } from "./measure-layers.ts";
 import { ProgressBoard } from "./progress.ts";
@@ -28,10 +29,11 @@ export interface ImageDeps {
   /** Images whose records are being written, and "collect": one collection at a time. */
   readonly imageMutex: KeyedMutex;
   readonly snapshotRoom: SnapshotRoom;
+  readonly reserve: DiskReserve;
   readonly partials: Partials;
 }
 
-type Own = "pulls" | "desk" | "progress" | "imageMutex" | "snapshotRoom" | "partials";
+type Own = "pulls" | "desk" | "progress" | "imageMutex" | "snapshotRoom" | "reserve" | "partials";
 export type ImageParts = Omit<ImageDeps, Own>;
 
 /** One per daemon: two of them over one database would not see each other's pulls. */
@@ -48,6 +50,7 @@ export function makeImageDeps(parts: ImageParts): ImageDeps {
     progress: new ProgressBoard(),
     imageMutex: new KeyedMutex(),
     snapshotRoom: new SnapshotRoom(parts.kernel, dirname(parts.paths.snapshot(0))),
+    reserve: new DiskReserve(parts.paths),
     partials: new Partials(parts.paths, limits),
   };
 }

@@ -1,5 +1,5 @@
 import { readdir, stat, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import { blobUsage } from "../store/blobs.ts";
 import { listImageRows } from "../store/images.ts";
@@ -64,12 +64,12 @@ async function kindsOf({ paths, store }: ImageDeps): Promise<Kind[]> {
       total: images,
       active: images - unused.length,
       reclaimableBytes: exclusiveBytes(store, unused),
-      where: [dirname(paths.layer(0)), paths.imageRecords],
+      where: [dirname(paths.layer(0)), dirname(paths.layerRecord(0)), paths.imageRecords],
     },
     { ...files("blobs", paths.blobs), total: blobs, active: blobs },
     { ...files("containers", snapshots), total: containers, active: containers },
     files("logs", dirname(paths.podLogs("0"))),
-    files("staging", paths.staging),
+    files("staging", paths.staging, paths.partials, join(paths.root, "reserve")),
     files("database", paths.database, `${paths.database}-wal`, `${paths.database}-shm`),
     { ...files("set aside", paths.lost), total: (await namesIn(paths.lost)).length },
   ];

@@ -24,7 +24,9 @@ import { idOf } from "./unused-images.ts";
  */
 export async function removeImage(deps: ImageDeps, call: Call, reference: string): Promise<void> {
   await withSteps("removeImage", call, async (steps) => {
-    const removed = await steps.run("commit", () => durably(deps.store, () => dropRows(deps, reference)));
+    const removed = await steps.run("commit", () =>
+      deps.reserve.deleting(() => durably(deps.store, () => dropRows(deps, reference))),
+    );
     if (removed === null) return;
     steps.commit();
     deps.events({ type: "image-removed", imageId: removed.image.id, at: nowMicros() });

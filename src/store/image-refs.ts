@@ -58,8 +58,18 @@ function noteRelease(store: Store, id: ImageId): void {
   statement(store, sql).run(nowMicros(), id);
 }
 
-/** Replaces the patterns. */
+/**
+ * Replaces the patterns. Writes nothing when they are the same: a full disk keeps no daemon from starting.
+ */
 export function setPins(store: Store, pins: readonly ImagePin[]): void {
+  const before = statement<{ pattern: string; exact: number }>(
+    store,
+    "SELECT pattern, exact FROM image_pins ORDER BY pattern",
+  ).all();
+  const wanted = [...new Map(pins.map((pin) => [pin.pattern, pin])).values()]
+    .map(({ pattern, exact }) => ({ pattern, exact: exact ? 1 : 0 }))
+    .sort((a, b) => (a.pattern < b.pattern ? -1 : 1));
+  if (JSON.stringify(before) === JSON.stringify(wanted)) return;
   const insert = "INSERT INTO image_pins (pattern, exact) VALUES (?, ?) ON CONFLICT DO NOTHING";
   store.transaction(() => {
     statement(store, "DELETE FROM image_pins").run();

@@ -1,7 +1,7 @@
 // The disk is full: the call in hand fails and says so, nothing stays half done, and when there is space
 // again everything works, without a restart.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
@@ -12,14 +12,18 @@ import { Daemon } from "./daemon.ts";
 
 const DISK_MIB = 24;
 const BALLAST_MIB = 17;
+const BERTH = join(import.meta.dirname, "../../out/berth.cjs");
 
 let registry: TestRegistry;
 let daemon: Daemon;
 let big = "";
 let small = "";
+let archive = "";
 beforeAll(async () => {
   registry = await startRegistry();
-  big = await registry.push(await makeBusyboxImage(), "big:1");
+  const busybox = await makeBusyboxImage();
+  archive = busybox.archive;
+  big = await registry.push(busybox, "big:1");
   small = await registry.push(await makeProbeImage(), "small:1");
   daemon = new Daemon();
   mkdirSync(daemon.scratch.root);
@@ -53,6 +57,38 @@ test("a pull that does not fit fails, leaves nothing, and works later", async ()
   });
   expect(await daemon.leaks(before)).toEqual([]);
   rmSync(ballast);
+  await pull(big);
+});
+
+test("a load that does not fit fails, gives the room back, and works later", async () => {
+  await daemon.ask("removeImage", { image: { image: big } });
+  const load = () =>
+    spawnSync(process.execPath, [BERTH, "-H", daemon.scratch.socket, "load", "-i", archive], {
+      encoding: "utf8",
+    });
+  const before = daemon.inventory();
+  const { bavail } = statfsSync(daemon.scratch.root);
+  const ballast = join(daemon.scratch.root, "ballast");
+  writeFileSync(ballast, Buffer.alloc(BALLAST_MIB * 1024 * 1024));
+  const failed = load();
+  expect(failed.status).toBe(1);
+  expect(failed.stderr).toMatch(/ENOSPC|no space|full/);
+  expect(await daemon.leaks(before)).toEqual([]);
+  rmSync(ballast);
+  expect(Math.abs(statfsSync(daemon.scratch.root).bavail - bavail)).toBeLessThan(256);
+  expect(load()).toMatchObject({ status: 0, stderr: "" });
+  await pull(big);
+});
+
+test("an image is removed on a disk that is full to the last byte", async () => {
+  const release = fill();
+  try {
+    await daemon.ask("removeImage", { image: { image: big } });
+    const { images } = await daemon.ask<{ images: object[] }>("listImages", {});
+    expect(images).toHaveLength(1);
+  } finally {
+    release();
+  }
   await pull(big);
 });
 
