@@ -2,8 +2,11 @@
 // readBeneath(layers, path, maxBytes): Promise<Buffer | null>
 // treeUsage(path): Promise<{bytes, inodes}>
 // syncFilesystem(path): Promise<void>
+// treeTar(layers): {fd, done: Promise<void>}, the read end of a pipe, and when the writing has ended
 
+#include <fcntl.h>
 #include <napi.h>
+#include <unistd.h>
 
 #include <memory>
 #include <vector>
@@ -11,11 +14,14 @@
 #include "../kernel/relabel.h"
 #include "../kernel/overlay_view.h"
 #include "../kernel/tree.h"
+#include "../kernel/tree_tar.h"
 #include "translate.h"
 
 namespace berth::binding {
 
 namespace {
+
+constexpr int kPipeBytes = 1 << 20;
 
 // All on threads of their own: a large tree or a sync takes seconds, and the pool has four threads.
 
@@ -45,6 +51,19 @@ Napi::Value TreeUsageDoor(const Napi::CallbackInfo& info) {
       });
 }
 
+/// Argument 0, an array of paths. False with an exception pending when it is none.
+bool LayersArgument(const Napi::CallbackInfo& info, std::vector<std::string>* layers) {
+  Napi::Env env = info.Env();
+  bool good = info[0].IsArray();
+  for (uint32_t i = 0; good && i < info[0].As<Napi::Array>().Length(); i++) {
+    Napi::Value layer = info[0].As<Napi::Array>().Get(i);
+    good = layer.IsString();
+    if (good) layers->push_back(layer.As<Napi::String>().Utf8Value());
+  }
+  if (!good) Napi::TypeError::New(env, "argument 0 must be an array of strings").ThrowAsJavaScriptException();
+  return good;
+}
+
 struct ReadRequest {
   std::vector<std::string> layers;
   std::string path;
@@ -59,19 +78,7 @@ Napi::Value ReadBeneathDoor(const Napi::CallbackInfo& info) {
   request->path = StringArgument(info, 1);
   request->max_bytes = static_cast<uint64_t>(NumberArgument(info, 2));
   if (env.IsExceptionPending()) return env.Undefined();
-  if (!info[0].IsArray()) {
-    Napi::TypeError::New(env, "argument 0 must be an array of strings").ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
-  auto layers = info[0].As<Napi::Array>();
-  for (uint32_t i = 0; i < layers.Length(); i++) {
-    Napi::Value layer = layers.Get(i);
-    if (!layer.IsString()) {
-      Napi::TypeError::New(env, "argument 0 must be an array of strings").ThrowAsJavaScriptException();
-      return env.Undefined();
-    }
-    request->layers.push_back(layer.As<Napi::String>().Utf8Value());
-  }
+  if (!LayersArgument(info, &request->layers)) return env.Undefined();
   return Run(
       env, Where::kThread,
       [request] {
@@ -92,6 +99,25 @@ Napi::Value RelabelDoor(const Napi::CallbackInfo& info) {
   return Run(info.Env(), Where::kThread, [path, label] { return Relabel(path, label); });
 }
 
+Napi::Value TreeTarDoor(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::vector<std::string> layers;
+  if (!LayersArgument(info, &layers)) return env.Undefined();
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    ToError(env, Result::last("pipe2")).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto writer = std::make_shared<Fd>(ends[1]);
+  fcntl(ends[0], F_SETPIPE_SZ, kPipeBytes);  // as it is otherwise: only slower
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("fd", ends[0]);
+  object.Set("done", Run(env, Where::kThread, [layers = std::move(layers), writer] {
+               return WriteTreeTar(layers, std::move(*writer));
+             }));
+  return object;
+}
+
 }  // namespace
 
 void RegisterRootfs(Napi::Env env, Napi::Object exports) {
@@ -99,6 +125,7 @@ void RegisterRootfs(Napi::Env env, Napi::Object exports) {
   exports.Set("readBeneath", Napi::Function::New(env, ReadBeneathDoor));
   exports.Set("relabel", Napi::Function::New(env, RelabelDoor));
   exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
+  exports.Set("treeTar", Napi::Function::New(env, TreeTarDoor));
   exports.Set("syncFilesystem", Napi::Function::New(env, SyncFilesystemDoor));
 }
 

@@ -68,21 +68,6 @@ Result MountString(const std::vector<std::string>& layers, Fd* root) {
   return root->valid() ? Result::success() : Result::last("open overlay", parent.c_str());
 }
 
-Result OpenView(const std::vector<std::string>& layers, Fd* root) {
-  if (layers.empty()) return Result::failure("open layers: none given", EINVAL);
-  for (const std::string& layer : layers) {
-    if (!layer.starts_with('/'))
-      return Result::failure("open layers: not an absolute path", EINVAL, layer.c_str());
-  }
-  if (layers.size() == 1) {
-    root->reset(open(layers[0].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    return root->valid() ? Result::success() : Result::last("open layer directory", layers[0].c_str());
-  }
-  bool too_old = false;
-  Result result = MountDetached(layers, root, &too_old);
-  return too_old ? MountString(layers, root) : result;
-}
-
 Result ReadAll(int fd, const std::string& path, uint64_t max_bytes, std::string* content) {
   char buffer[64 << 10];
   for (;;) {
@@ -98,12 +83,27 @@ Result ReadAll(int fd, const std::string& path, uint64_t max_bytes, std::string*
 
 }  // namespace
 
+Result OpenOverlayView(const std::vector<std::string>& layers, Fd* root) {
+  if (layers.empty()) return Result::failure("open layers: none given", EINVAL);
+  for (const std::string& layer : layers) {
+    if (!layer.starts_with('/'))
+      return Result::failure("open layers: not an absolute path", EINVAL, layer.c_str());
+  }
+  if (layers.size() == 1) {
+    root->reset(open(layers[0].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return root->valid() ? Result::success() : Result::last("open layer directory", layers[0].c_str());
+  }
+  bool too_old = false;
+  Result result = MountDetached(layers, root, &too_old);
+  return too_old ? MountString(layers, root) : result;
+}
+
 Result ReadBeneath(const std::vector<std::string>& layers, const std::string& path, uint64_t max_bytes,
                    bool* found, std::string* content) {
   *found = false;
   content->clear();
   Fd root;
-  Result result = OpenView(layers, &root);
+  Result result = OpenOverlayView(layers, &root);
   if (!result.ok()) return result;
   // O_PATH first: an image's device node or FIFO must not be opened.
   Fd file(OpenInRoot(root.get(), path, O_PATH));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fd.h"
 #include "result.h"
 
 namespace berth {
@@ -16,5 +17,9 @@ namespace berth {
 /// afterwards: on kernels before 6.7 it enters a mount namespace of its own.
 Result ReadBeneath(const std::vector<std::string>& layers, const std::string& path, uint64_t max_bytes,
                    bool* found, std::string* content);
+
+/// A read-only view of the overlay of `layers`, as an O_PATH descriptor of its root; it is attached
+/// nowhere. The calling thread is to end afterwards, as above.
+Result OpenOverlayView(const std::vector<std::string>& layers, Fd* root);
 
 }  // namespace berth

@@ -59,6 +59,11 @@ export const COMMANDS: readonly Registered[] = [
   { name: "push", summary: "Upload an image to a registry", load: () => import("./commands/push.ts") },
   { name: "save", summary: "Save images to a tar", load: () => import("./commands/save.ts") },
   {
+    name: "export",
+    summary: "Write a container's file system as a tar",
+    load: () => import("./commands/export.ts"),
+  },
+  {
     name: "import",
     summary: "Make an image of a root file system in a tar",
     load: () => import("./commands/import.ts"),
@@ -134,6 +139,7 @@ const CONTAINER_COMMANDS = [
   "kill",
   "wait",
   "rm",
+  "export",
   "inspect",
 ];
 

@@ -1,6 +1,7 @@
 // The service berth.v1.Images: names, archives, registries, disk. Requests to verbs, results to answers.
 
 import type { Server } from "@grpc/grpc-js";
+import { exportContainer } from "../containers/export-container.ts";
 import { type ImagesServer, ImagesService } from "../gen/berth/v1/images.ts";
 import { diskUsage } from "../images/disk-usage.ts";
 import { pruneImages } from "../images/prune-images.ts";
@@ -45,6 +46,12 @@ export function serveImageStore(server: Server, deps: EngineDeps): void {
         (error) => answer(serviceError(error)),
       );
     },
+    exportContainer: serverStream(deps, async (call, { containerId }, send) => {
+      for await (const data of exportContainer(deps, call, containerId)) {
+        call.signal.throwIfAborted();
+        await send({ data: data as Buffer });
+      }
+    }),
     pushImage: serverStream(deps, (call, request, send) => servePushImage(deps, call, request, send)),
     verifyImage: serverStream(deps, (call, request, send) => serveVerifyImage(deps, call, request, send)),
     repairImage: serverStream(deps, (call, request, send) => serveRepairImage(deps, call, request, send)),

@@ -183,6 +183,11 @@ export class FakeKernel implements Kernel {
     return { bytes: 0, inodes: 0 };
   }
 
+  treeTar(layers: readonly string[]): AsyncIterable<Uint8Array> {
+    this.#record("treeTar", ...layers);
+    return (async function* () {})();
+  }
+
   async syncFilesystem(path: string): Promise<void> {
     this.#record("syncFilesystem", path);
   }

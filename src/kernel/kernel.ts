@@ -214,6 +214,11 @@ export interface LayerKernel extends LayerRecordKernel {
   relabel(path: string, label: string): Promise<void>;
   /** Bytes (512-byte blocks allocated) and inodes below a directory. */
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
+  /**
+   * The overlay of `layers` (absolute directories, top first) as a tar, read by descriptors, following
+   * nothing; sockets are left out. It may change meanwhile. Leaving the loop early stops the reading.
+   */
+  treeTar(layers: readonly string[]): AsyncIterable<Uint8Array>;
   /** syncfs of the file system that holds `path`. */
   syncFilesystem(path: string): Promise<void>;
 }

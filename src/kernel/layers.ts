@@ -1,5 +1,6 @@
 // The addon's doors for layers and trees as the kernel's LayerKernel.
 
+import { Socket } from "node:net";
 import { BerthError } from "../lib/errors.ts";
 import type { LayerKernel, LayerUnpack, UnpackFiles, UnpackLimits, UnpackResult } from "./kernel.ts";
 import { layerError, translated } from "./layer-errors.ts";
@@ -24,6 +25,7 @@ export interface NativeLayers extends NativeRecords {
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
   relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
+  treeTar(layers: readonly string[]): { fd: number; done: Promise<void> };
 }
 
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
@@ -35,7 +37,24 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),
+    treeTar: (layers) => readTreeTar(native, layers),
   };
+}
+
+/** The writer is a thread of its own behind a pipe: it waits for whoever reads, and ends when nobody does. */
+async function* readTreeTar(native: NativeLayers, layers: readonly string[]): AsyncGenerator<Uint8Array> {
+  const { fd, done } = native.treeTar(layers);
+  // It is awaited below, unless the caller leaves before.
+  done.catch(() => {});
+  const pipe = new Socket({ fd, readable: true, writable: false });
+  try {
+    for await (const chunk of pipe) yield chunk as Buffer;
+    await done;
+  } catch (error) {
+    throw layerError(error);
+  } finally {
+    pipe.destroy();
+  }
 }
 
 function openLayer(

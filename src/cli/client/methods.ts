@@ -78,6 +78,11 @@ export const pruneImages = method(`${S}/PruneImages`, images.PruneImagesRequest,
 export const diskUsage = method(`${S}/DiskUsage`, images.DiskUsageRequest, images.DiskUsageResponse);
 
 export const saveImage = method(`${S}/SaveImage`, images.SaveImageRequest, images.SaveImageResponse);
+export const exportContainer = method(
+  `${S}/ExportContainer`,
+  images.ExportContainerRequest,
+  images.ExportContainerResponse,
+);
 export const importImage = method(`${S}/ImportImage`, images.ImportImageRequest, images.ImportImageResponse);
 export const pushImage = method(`${S}/PushImage`, images.PushImageRequest, images.PushImageResponse);
 export const verifyImage = method(`${S}/VerifyImage`, images.VerifyImageRequest, images.VerifyImageResponse);

@@ -177,6 +177,14 @@ export interface RepairImageResponse {
   containers: string[];
 }
 
+export interface ExportContainerRequest {
+  containerId: string;
+}
+
+export interface ExportContainerResponse {
+  data: Buffer;
+}
+
 function createBaseTagImageRequest(): TagImageRequest {
   return { source: "", target: "" };
 }
@@ -1973,6 +1981,116 @@ export const RepairImageResponse: MessageFns<RepairImageResponse> = {
   },
 };
 
+function createBaseExportContainerRequest(): ExportContainerRequest {
+  return { containerId: "" };
+}
+
+export const ExportContainerRequest: MessageFns<ExportContainerRequest> = {
+  encode(message: ExportContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportContainerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportContainerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExportContainerRequest>): ExportContainerRequest {
+    return ExportContainerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExportContainerRequest>): ExportContainerRequest {
+    const message = createBaseExportContainerRequest();
+    message.containerId = object.containerId ?? "";
+    return message;
+  },
+};
+
+function createBaseExportContainerResponse(): ExportContainerResponse {
+  return { data: Buffer.alloc(0) };
+}
+
+export const ExportContainerResponse: MessageFns<ExportContainerResponse> = {
+  encode(message: ExportContainerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportContainerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportContainerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExportContainerResponse>): ExportContainerResponse {
+    return ExportContainerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExportContainerResponse>): ExportContainerResponse {
+    const message = createBaseExportContainerResponse();
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 export type ImagesService = typeof ImagesService;
 export const ImagesService = {
   /** Gives an image a further name. */
@@ -2024,6 +2142,18 @@ export const ImagesService = {
     requestDeserialize: (value: Buffer): ImportImageRequest => ImportImageRequest.decode(value),
     responseSerialize: (value: ImportImageResponse): Buffer => Buffer.from(ImportImageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ImportImageResponse => ImportImageResponse.decode(value),
+  },
+  /** A container's root file system as a tar, as it is now. */
+  exportContainer: {
+    path: "/berth.v1.Images/ExportContainer" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExportContainerRequest): Buffer =>
+      Buffer.from(ExportContainerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExportContainerRequest => ExportContainerRequest.decode(value),
+    responseSerialize: (value: ExportContainerResponse): Buffer =>
+      Buffer.from(ExportContainerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExportContainerResponse => ExportContainerResponse.decode(value),
   },
   /** Sends an image to a registry; the last message tells what it is there. */
   pushImage: {
@@ -2078,6 +2208,8 @@ export interface ImagesServer extends UntypedServiceImplementation {
   saveImage: handleServerStreamingCall<SaveImageRequest, SaveImageResponse>;
   /** An image of one layer out of a root file system in a tar. */
   importImage: handleClientStreamingCall<ImportImageRequest, ImportImageResponse>;
+  /** A container's root file system as a tar, as it is now. */
+  exportContainer: handleServerStreamingCall<ExportContainerRequest, ExportContainerResponse>;
   /** Sends an image to a registry; the last message tells what it is there. */
   pushImage: handleServerStreamingCall<PushImageRequest, PushImageResponse>;
   /** Compares layers on disk with what they were unpacked from; one message for each layer. */

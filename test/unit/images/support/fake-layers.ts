@@ -53,6 +53,7 @@ export function fakeLayers(): FakeLayers {
       const sizes = await Promise.all(names.map(async (name) => (await stat(join(path, name))).size));
       return { bytes: sizes.reduce((sum, size) => sum + size, 0), inodes: names.length };
     },
+    treeTar: async function* () {},
     async syncFilesystem() {},
     async relabel() {},
   };

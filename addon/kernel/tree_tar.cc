@@ -1,0 +1,267 @@
+#include "tree_tar.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "overlay_view.h"
+#include "tar.h"
+#include "tree_walk.h"
+
+namespace berth {
+
+namespace {
+
+constexpr size_t kBufferBytes = 256 << 10;
+constexpr size_t kXattrBytes = 64 << 10;  // XATTR_SIZE_MAX
+constexpr uint64_t kOctal12 = (uint64_t{1} << 33) - 1;  // of 11 octal digits
+constexpr uint64_t kOctal8 = (uint64_t{1} << 21) - 1;   // of 7
+constexpr char kZeros[kTarBlock] = {};
+
+/// "<length> <key>=<value>\n", where the length counts its own digits (POSIX pax, "Extended Header").
+std::string PaxRecord(const std::string& key, const std::string& value) {
+  std::string body = " " + key + "=" + value + "\n";
+  size_t length = body.size();
+  while (std::to_string(length).size() + body.size() != length)
+    length = std::to_string(length).size() + body.size();
+  return std::to_string(length) + body;
+}
+
+struct Header {
+  std::string name;
+  std::string link;
+  char type = '0';
+  mode_t mode = 0;
+  uint64_t uid = 0, gid = 0, size = 0;
+  int64_t mtime = 0;
+  unsigned int major = 0, minor = 0;
+};
+
+/// Zero-padded digits that fill the field but for a NUL; the value fits.
+void Octal(char* field, size_t size, uint64_t value) {
+  field[size - 1] = '\0';
+  for (size_t at = size - 1; at > 0; at--, value >>= 3) field[at - 1] = static_cast<char>('0' + (value & 7));
+}
+
+std::string Block(const Header& header) {
+  char block[kTarBlock] = {};
+  memcpy(block, header.name.data(), header.name.size() < 100 ? header.name.size() : 100);
+  Octal(block + 100, 8, header.mode & 07777);
+  Octal(block + 108, 8, header.uid > kOctal8 ? 0 : header.uid);
+  Octal(block + 116, 8, header.gid > kOctal8 ? 0 : header.gid);
+  Octal(block + 124, 12, header.size > kOctal12 ? 0 : header.size);
+  bool plain = header.mtime >= 0 && static_cast<uint64_t>(header.mtime) <= kOctal12;
+  Octal(block + 136, 12, plain ? static_cast<uint64_t>(header.mtime) : 0);
+  block[156] = header.type;
+  memcpy(block + 157, header.link.data(), header.link.size() < 100 ? header.link.size() : 100);
+  memcpy(block + 257, "ustar\00000", 8);
+  Octal(block + 329, 8, header.major);
+  Octal(block + 337, 8, header.minor);
+  memset(block + 148, ' ', 8);
+  unsigned int sum = 0;
+  for (unsigned char byte : block) sum += byte;
+  Octal(block + 148, 7, sum);
+  return {block, sizeof block};
+}
+
+class TreeTar : public TreeVisitor {
+ public:
+  explicit TreeTar(int out) : out_(out), buffer_(kBufferBytes, '\0') {}
+
+  Result Visit(int directory, const char* name, unsigned char, bool* descend) override {
+    Fd entry(openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!entry.valid()) return errno == ENOENT ? Result::success() : Result::last("open entry", name);
+    std::string path = prefix_ + name;
+    struct stat status;
+    Result result = Entry(entry.get(), path, &status);
+    *descend = result.ok() && S_ISDIR(status.st_mode);
+    if (*descend) prefix_ = path + "/";
+    return result;
+  }
+
+  Result Leave(int, const char* name) override {
+    prefix_.resize(prefix_.size() - strlen(name) - 1);
+    return Result::success();
+  }
+
+  /// It was a directory a moment ago: whatever it is now is not looked at.
+  Result Blocked(const char* name, int error) override {
+    prefix_.resize(prefix_.size() - strlen(name) - 1);
+    bool fine = error == ENOENT || error == EXDEV || error == ENOTDIR || error == ELOOP;
+    return fine ? Result::success() : Result::failure("open directory", error, name);
+  }
+
+  /// `entry` is an O_PATH descriptor.
+  Result Entry(int entry, const std::string& path, struct stat* status) {
+    if (fstat(entry, status) != 0) return Result::last("fstat", path.c_str());
+    Header header;
+    header.name = S_ISDIR(status->st_mode) ? path + "/" : path;
+    header.mode = status->st_mode;
+    header.uid = status->st_uid;
+    header.gid = status->st_gid;
+    header.mtime = status->st_mtim.tv_sec;
+    if (!S_ISDIR(status->st_mode) && status->st_nlink > 1) {
+      auto [first, added] = links_.insert({{status->st_dev, status->st_ino}, path});
+      if (!added) {
+        header.type = '1';
+        header.link = first->second;
+        return Write(header, *status, "");
+      }
+    }
+    switch (status->st_mode & S_IFMT) {
+      case S_IFREG:
+        return File(entry, header, *status);
+      case S_IFDIR:
+        header.type = '5';
+        break;
+      case S_IFLNK: {
+        std::string target(PATH_MAX, '\0');
+        ssize_t length = readlinkat(entry, "", target.data(), target.size());
+        if (length < 0) return Result::last("readlink", path.c_str());
+        header.link = target.substr(0, static_cast<size_t>(length));
+        header.type = '2';
+        break;
+      }
+      case S_IFCHR:
+      case S_IFBLK:
+        header.type = S_ISCHR(status->st_mode) ? '3' : '4';
+        header.major = major(status->st_rdev);
+        header.minor = minor(status->st_rdev);
+        break;
+      case S_IFIFO:
+        header.type = '6';
+        break;
+      default:
+        return Result::success();
+    }
+    return Write(header, *status, Xattrs(entry, status->st_mode));
+  }
+
+  Result Finish() {
+    Result result = Put(kZeros, sizeof kZeros);
+    return result.ok() ? Put(kZeros, sizeof kZeros) : result;
+  }
+
+ private:
+  static std::string Self(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+  Result File(int entry, Header header, const struct stat& status) {
+    header.size = static_cast<uint64_t>(status.st_size);
+    // O_PATH has told that it is a regular file: nothing else is ever opened.
+    Fd reader(open(Self(entry).c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC));
+    if (!reader.valid()) return Result::last("open file", header.name.c_str());
+    Result result = Write(header, status, Xattrs(entry, status.st_mode));
+    uint64_t left = header.size;
+    while (result.ok() && left > 0) {
+      size_t want = left < buffer_.size() ? static_cast<size_t>(left) : buffer_.size();
+      ssize_t size = read(reader.get(), buffer_.data(), want);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) return Result::last("read file", header.name.c_str());
+      if (size == 0) memset(buffer_.data(), 0, want);
+      size_t got = size == 0 ? want : static_cast<size_t>(size);
+      result = Put(buffer_.data(), got);
+      left -= got;
+    }
+    return result.ok() ? Pad(header.size) : result;
+  }
+
+  /// Records of what a container may set itself, and of file capabilities. The overlay's own stay inside.
+  std::string Xattrs(int entry, mode_t mode) {
+    if (S_ISLNK(mode)) return "";
+    std::string self = Self(entry);
+    std::string names(kXattrBytes, '\0'), value(kXattrBytes, '\0'), records;
+    ssize_t length = listxattr(self.c_str(), names.data(), names.size());
+    for (ssize_t at = 0; at < length;) {
+      std::string name = names.c_str() + at;
+      at += static_cast<ssize_t>(name.size()) + 1;
+      if (name != "security.capability" && !name.starts_with("user.")) continue;
+      ssize_t size = getxattr(self.c_str(), name.c_str(), value.data(), value.size());
+      if (size < 0) continue;  // it was removed meanwhile
+      records += PaxRecord("SCHILY.xattr." + name, value.substr(0, static_cast<size_t>(size)));
+    }
+    return records;
+  }
+
+  Result Write(const Header& header, const struct stat& status, std::string records) {
+    if (header.name.size() > 100) records += PaxRecord("path", header.name);
+    if (header.link.size() > 100) records += PaxRecord("linkpath", header.link);
+    if (header.size > kOctal12) records += PaxRecord("size", std::to_string(header.size));
+    if (header.uid > kOctal8) records += PaxRecord("uid", std::to_string(header.uid));
+    if (header.gid > kOctal8) records += PaxRecord("gid", std::to_string(header.gid));
+    if (status.st_mtim.tv_nsec != 0 || header.mtime < 0 || header.mtime > static_cast<int64_t>(kOctal12))
+      records += PaxRecord("mtime", Seconds(status.st_mtim));
+    if (!records.empty()) {
+      Header extended;
+      extended.name = "PaxHeaders/entry";
+      extended.type = 'x';
+      extended.mode = 0644;
+      extended.size = records.size();
+      std::string block = Block(extended);
+      Result result = Put(block.data(), block.size());
+      if (result.ok()) result = Put(records.data(), records.size());
+      if (result.ok()) result = Pad(records.size());
+      if (!result.ok()) return result;
+    }
+    std::string block = Block(header);
+    return Put(block.data(), block.size());
+  }
+
+  /// Decimal, also before the epoch: there the kernel's nanoseconds count upwards from a lower second.
+  static std::string Seconds(const timespec& time) {
+    bool negative = time.tv_sec < 0;
+    int64_t whole = time.tv_sec, nanos = time.tv_nsec;
+    if (negative && nanos != 0) {
+      whole += 1;
+      nanos = 1000000000 - nanos;
+    }
+    char text[48];
+    snprintf(text, sizeof text, "%s%lld.%09lld", negative ? "-" : "",
+             static_cast<long long>(negative ? -whole : whole), static_cast<long long>(nanos));
+    return text;
+  }
+
+  Result Pad(uint64_t size) {
+    size_t rest = static_cast<size_t>(size % kTarBlock);
+    return rest == 0 ? Result::success() : Put(kZeros, kTarBlock - rest);
+  }
+
+  Result Put(const char* data, size_t size) {
+    while (size > 0) {
+      ssize_t done = write(out_, data, size);
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) return Result::last("write tar");
+      data += done;
+      size -= static_cast<size_t>(done);
+    }
+    return Result::success();
+  }
+
+  const int out_;
+  std::string buffer_;
+  std::string prefix_;  // of the entries of the directory that is being walked
+  std::map<std::pair<dev_t, ino_t>, std::string> links_;
+};
+
+}  // namespace
+
+Result WriteTreeTar(const std::vector<std::string>& layers, Fd out) {
+  Fd view;
+  Result result = OpenOverlayView(layers, &view);
+  if (!result.ok()) return result;
+  Fd root(openat(view.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return Result::last("open tree", layers[0].c_str());
+  TreeTar tar(out.get());
+  struct stat status;
+  result = tar.Entry(view.get(), ".", &status);
+  if (result.ok()) result = TreeWalk(&tar).Run(std::move(root));
+  return result.ok() ? tar.Finish() : result;
+}
+
+}  // namespace berth
