@@ -9,7 +9,7 @@ import { BUSYBOX, Stage } from "../support/stage.ts";
 
 const EXECS = Number(process.env.BERTH_EXECS ?? 3000);
 /** Heaps and caches have their size after so many. */
-const WARM_UP = Math.max(1000, Math.floor(EXECS / 10));
+const WARM_UP = Math.max(3000, Math.floor(EXECS / 10));
 const PARALLEL = 4;
 /** Of the monitor, which allocates next to nothing, and of the daemon, whose heap breathes. */
 const MONITOR_KIB = 96;
