@@ -1,10 +1,11 @@
 // critest, the validation suite of the CRI, over a daemon: every spec that this host can run, each as a test
-// of its own. The suite runs once, several specs side by side, and then its streaming specs over WebSocket.
+// of its own. The suite runs once, several specs side by side, then its streaming specs over WebSocket, then
+// once more with each external runtime.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { exceptionFor, exceptionsOn, keptOut, thisHost } from "../critest/exceptions.ts";
+import { exceptionFor, exceptionsOn, foreignHandlers, keptOut, thisHost } from "../critest/exceptions.ts";
 import { runSuite, type Spec, specNames } from "../critest/run.ts";
 import { testSpecs } from "../critest/spec-tests.ts";
 import { pushCritestImages } from "../images/critest.ts";
@@ -21,6 +22,10 @@ const exceptions = exceptionsOn(thisHost());
 const STREAMING = "[k8s.io] Streaming ";
 const WEBSOCKET = ["-websocket-exec", "-websocket-attach", "-websocket-portforward"];
 
+const handlers = Object.keys(foreignHandlers).map(
+  (name) => `[handlers.${name}]\ntype = "oci"\npath = "/usr/bin/${name}"`,
+);
+
 // Without the binary nothing can be said of single specs, as when tests are only listed.
 const names = existsSync(critest) ? await specNames(critest) : [];
 const streaming = names.filter((name) => name.startsWith(STREAMING));
@@ -36,7 +41,7 @@ beforeAll(async () => {
   await pushCritestImages(registry);
   const url = `http://${registry.host}`;
   const mirrors = Object.fromEntries(["registry.k8s.io", "k8s.gcr.io", "gcr.io"].map((host) => [host, url]));
-  daemon = await new Daemon({ mirrors }).start();
+  daemon = await new Daemon({ mirrors, toml: handlers.join("\n") }).start();
   before = daemon.inventory();
 });
 afterAll(async () => {
@@ -50,11 +55,11 @@ test("critest is built and has its specs", () => {
 });
 
 test("every exception is about specs that there are", () => {
-  for (const { spec, count } of exceptions) {
-    expect(
-      names.filter((name) => exceptionFor(exceptions, name)?.spec === spec),
-      spec,
-    ).toHaveLength(count);
+  for (const all of [exceptions, ...Object.values(foreignHandlers)]) {
+    for (const { spec, count } of all) {
+      const meant = names.filter((name) => exceptionFor(all, name)?.spec === spec);
+      expect(meant, spec).toHaveLength(count);
+    }
   }
 });
 
@@ -82,6 +87,20 @@ describe("critest over WebSocket", () => {
 
   testSpecs(streaming, exceptions, () => results);
 });
+
+for (const [handler, more] of Object.entries(foreignHandlers)) {
+  describe(`critest with ${handler}`, () => {
+    let results: ReadonlyMap<string, Spec> = new Map();
+    beforeAll(async () => {
+      const { socket } = daemon.scratch;
+      const options = { critest, socket, parallel: PARALLEL, skip: keptOut(exceptions) };
+      const flags = [`-runtime-handler=${handler}`];
+      results = byName((await runSuite({ ...options, flags, patienceMs: PATIENCE_MS })).specs);
+    }, SETUP_MS);
+
+    testSpecs(names, [...exceptions, ...more], () => results);
+  });
+}
 
 test("the suite leaves nothing behind once its images are removed", async () => {
   const { images } = await daemon.ask<{ images: { id: string }[] }>("listImages", {});
