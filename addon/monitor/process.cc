@@ -85,6 +85,7 @@ void Process::TakeSync() {
       // Once: the watch of an earlier one would still be in the loop.
       if (awaiting_terminal_ && !reaped_) TakeTerminal(std::move(master));
     } else if (message.kind == InitMessageKind::kReady) {
+      mounter_.reset();
       OnReady();
     } else if (message.kind == InitMessageKind::kPaused) {
       OnPaused();

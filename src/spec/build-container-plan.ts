@@ -84,7 +84,6 @@ function mappedSteps(
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, () => true),
     ...mountSteps(input, volumes),
-    ...(input.pauses === true ? [{ op: "pause" } as const] : []),
     { op: "pivot-root" },
     { op: "take-mounts" },
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),

@@ -257,7 +257,7 @@ static const Action kActions[] = {
     {"mounts", "mounts                 /proc/self/mountinfo", Mounts},
     {"unmount", "unmount PATH           \"unmount: ok\" or the errno", Unmount},
     {"remount", "remount PATH rw|dev|ro", Remount},
-    {"mount-tmpfs", "mount-tmpfs PATH       a tmpfs there", MountTmpfs},
+    {"mount", "mount TYPE PATH        \"mount: ok\" or the errno", Mount},
     {"winsize", "winsize                the terminal's size, again at each SIGWINCH", WindowSize},
     {"eat-memory", "eat-memory BYTES       touch them, then sleep", EatMemory},
     {"serve", "serve PORT [TEXT]      answer every TCP connection with an HTTP 200", Serve},

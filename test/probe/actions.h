@@ -20,6 +20,6 @@ int Connect(int count, char** words);
 
 int Unmount(int count, char** words);
 int Remount(int count, char** words);
-int MountTmpfs(int count, char** words);
+int Mount(int count, char** words);
 
 }  // namespace probe

@@ -29,9 +29,9 @@ int Remount(int count, char** words) {
   return Told("remount", mount_setattr(-100, words[0], 0, &attributes, sizeof attributes) == 0);
 }
 
-int MountTmpfs(int count, char** words) {
-  if (count < 1) return 2;
-  return Told("mount-tmpfs", mount("probe", words[0], "tmpfs", 0, nullptr) == 0);
+int Mount(int count, char** words) {
+  if (count < 2) return 2;
+  return Told("mount", mount("probe", words[1], words[0], 0, nullptr) == 0);
 }
 
 }  // namespace probe

@@ -223,6 +223,18 @@ describe("mounts", () => {
     expect(await attempt("remount", "/ro", "ro")).toBe("remount: ok\n");
   });
 
+  test("what is masked is not mounted again; a privileged container has nothing masked", async () => {
+    const pod = await startPod(mapped({}, { security: { privileged: true } }));
+    const mount = (type: string, security: RunOptions["security"]) =>
+      textOf(pod, ["mount", type, "/tmp"], { security: { ...ALL, ...security } });
+    for (const type of ["proc", "sysfs"]) {
+      expect(await mount(type, {})).toBe("mount: EPERM\n");
+      expect(await mount(type, { privileged: true })).toBe("mount: ok\n");
+    }
+    expect(await mount("tmpfs", {})).toBe("mount: ok\n");
+    expect(await mount("ext4", { privileged: true })).toMatch(/^mount: (EPERM|ENOTBLK|EINVAL|ENOENT)\n/);
+  });
+
   test("the same in the host's user namespace is not locked: the check checks something", async () => {
     const pod = await startPod();
     expect(await textOf(pod, ["unmount", "/proc/sys"], { security: ALL })).toBe("unmount: ok\n");

@@ -174,8 +174,8 @@ describe("propagation", () => {
     writeFileSync(join(pod.shared, "sub/late"), "late");
     expect((await pod.execAll(container, ["read", "/data/sub/late"])).stdout.toString()).toBe("late");
     mkdirSync(join(pod.shared, "out"));
-    const mount = await pod.execAll(container, ["mount-tmpfs", "/data/out"]);
-    expect(mount.stdout.toString()).toBe("mount-tmpfs: ok\n");
+    const mount = await pod.execAll(container, ["mount", "tmpfs", "/data/out"]);
+    expect(mount.stdout.toString()).toBe("mount: ok\n");
     expect(table()).toContain(`${pod.shared}/out `);
   });
 

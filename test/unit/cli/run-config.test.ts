@@ -17,6 +17,28 @@ function configOf(line: string, name = "my_web", env: NodeJS.ProcessEnv = {}) {
 const securityOf = (line: string) => configOf(line).container.linux?.securityContext;
 
 describe("berth run", () => {
+  it("leaves the ids of a user namespace to the daemon, and the container to its pod", () => {
+    const { pod, container } = configOf("--userns auto alpine");
+    const userns = pod.linux?.securityContext?.namespaceOptions?.usernsOptions;
+    expect(userns).toEqual({ mode: NamespaceMode.POD, uids: [], gids: [] });
+    expect(container.linux?.securityContext?.namespaceOptions?.usernsOptions).toBeUndefined();
+    for (const line of ["alpine", "--userns host alpine"]) {
+      expect(configOf(line).pod.linux?.securityContext?.namespaceOptions?.usernsOptions).toBeUndefined();
+    }
+    expect(() => configOf("--userns keep-id alpine")).toThrow('"keep-id" for --userns');
+    // What the daemon sets by itself would be wrong for some of those ids.
+    expect(pod.linux?.sysctls).toEqual({});
+  });
+
+  it("mounts images beside host paths", () => {
+    const line = "-v /a:/b --mount source=/c,target=/d,ro --mount type=image,source=data:1,target=/e alpine";
+    expect(configOf(line).container.mounts).toMatchObject([
+      { hostPath: "/a", containerPath: "/b", readonly: false },
+      { hostPath: "/c", containerPath: "/d", readonly: true },
+      { hostPath: "", containerPath: "/e", readonly: true, image: { image: "data:1" } },
+    ]);
+  });
+
   it("asks for a confined pod of one container by default", () => {
     const { pod, container } = configOf("alpine echo hi");
     expect(pod.metadata).toEqual({ name: "my_web", uid: "uid-1", namespace: "berth", attempt: 0 });

@@ -17,7 +17,13 @@ import {
   PullImageResponse,
   ResolveResponse,
 } from "../../../src/gen/berth/v1/engine.ts";
-import { Image, ImageServiceService, RuntimeServiceService } from "../../../src/gen/runtime/v1/api.ts";
+import {
+  type ContainerConfig,
+  Image,
+  ImageServiceService,
+  PodSandboxStatusResponse,
+  RuntimeServiceService,
+} from "../../../src/gen/runtime/v1/api.ts";
 import { startServer, type TestServer } from "./server.ts";
 
 type Answer = (error: unknown, response?: unknown) => void;
@@ -49,9 +55,20 @@ class FakeDaemon {
     };
   }
 
+  /** Configs of the containers that were created. */
+  readonly created: ContainerConfig[] = [];
+
   readonly runtime = {
+    podSandboxStatus: this.unary("PodSandboxStatus", () => {
+      const range = [{ containerId: 0, hostId: 70_000, length: 65_536 }];
+      const options = { usernsOptions: { uids: range, gids: range } };
+      return PodSandboxStatusResponse.fromPartial({ status: { linux: { namespaces: { options } } } });
+    }),
     runPodSandbox: this.unary("RunPodSandbox", () => ({ podSandboxId: "pod1" })),
-    createContainer: this.unary("CreateContainer", () => ({ containerId: "ctr1" })),
+    createContainer: this.unary("CreateContainer", ({ config }) => {
+      this.created.push(config as ContainerConfig);
+      return { containerId: "ctr1" };
+    }),
     startContainer: this.unary("StartContainer", () => {
       if (this.failStart !== null) throw { code: status.FAILED_PRECONDITION, details: this.failStart };
       queueMicrotask(() => this.finish());
@@ -185,6 +202,17 @@ describe("berth run", () => {
   it("prints the id with -d and attaches to nothing", async () => {
     expect(await invoke(run, "-d alpine")).toMatchObject({ exitCode: 0, out: "ctr1\n" });
     expect(daemon.calls).not.toContain("Attach");
+  });
+
+  it("maps host paths to the ids that the daemon has chosen, images not", async () => {
+    const mounts = "-v /a:/b --mount type=image,source=data:1,target=/c";
+    await invoke(run, `-d --userns auto ${mounts} alpine`);
+    const [path, image] = daemon.created[0]?.mounts ?? [];
+    expect(path?.uidMappings).toEqual([{ containerId: 0, hostId: 70_000, length: 65_536 }]);
+    expect(image?.uidMappings).toEqual([]);
+    expect(daemon.calls.filter((name) => name === "ImageStatus")).toHaveLength(2);
+    await invoke(run, `-d ${mounts} alpine`);
+    expect(daemon.created[1]?.mounts[0]?.uidMappings).toEqual([]);
   });
 
   it("pulls what is missing, telling of it on the standard error", async () => {
