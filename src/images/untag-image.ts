@@ -65,7 +65,9 @@ function nameIn(image: Image, reference: string): string | undefined {
 
 async function untag(deps: ImageDeps, call: Call, image: Image, name: string): Promise<Untagged> {
   return await withSteps("UntagImage", call, async (steps) => {
-    await steps.run("commit", () => durably(deps.store, () => deleteRef(deps.store, name)));
+    await steps.run("commit", () =>
+      deps.reserve.deleting(() => durably(deps.store, () => deleteRef(deps.store, name))),
+    );
     steps.commit();
     deps.events({ type: "image-tagged", imageId: image.id, at: nowMicros() });
     await steps.run("record", () => recordImage(deps, call.log, image.id));
