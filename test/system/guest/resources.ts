@@ -109,7 +109,7 @@ export const checks: readonly Check[] = [
     async run() {
       const { pod, id } = start(
         "changed",
-        ["sh", "-c", "x=$(head -c 20000000 /dev/zero | tr '\\\\0' a); sleep 1000"],
+        ["sh", "-c", "x=$(head -c 20000000 /dev/zero | tr '\\0' a); sleep 1000"],
         {
           memory_limit_in_bytes: 200 * MIB,
         },
