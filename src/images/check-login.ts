@@ -1,4 +1,6 @@
 import { type Call, throwIfAborted } from "../lib/call.ts";
+import { BerthError } from "../lib/errors.ts";
+import { printable } from "../registry/failure.ts";
 import { parseReference } from "../registry/reference.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import type { ImageDeps } from "./deps.ts";
@@ -14,6 +16,13 @@ export async function checkLogin(
 ): Promise<void> {
   // The grammar of references says what a host is.
   const { host } = parseReference(`${request.registry}/x/x`);
+  // A word that is no host would begin a name at docker's own registry, which must not get them.
+  if (host !== request.registry) {
+    throw new BerthError(
+      "INVALID_ARGUMENT",
+      `log in to registry "${printable(request.registry)}": it is no host; one has a dot or a port in it`,
+    );
+  }
   try {
     await deps.registry.login(host, request.auth, call.signal);
   } catch (error) {

@@ -7,6 +7,7 @@ import type { ImageUse } from "../store/images.ts";
 import type { ImageDeps } from "./deps.ts";
 import { measureLayers } from "./measure-layers.ts";
 import { type PruneReport, removeUnused } from "./prune-images.ts";
+import { sweepUnfinished } from "./sweep-unfinished.ts";
 import { unusedImages } from "./unused-images.ts";
 
 /** An image used so recently is about to be used: it was pulled for a container that is not there yet. */
@@ -54,6 +55,8 @@ async function relieveDisk(
   const { marks } = deps.config.images.gc;
   const full = marks === null ? 0 : await fullness();
   if (marks === null || full < marks.highPercent) return { images: [], failures: [] };
+  // What interrupted pulls left costs nobody anything but time.
+  await sweepUnfinished(deps, call, { all: true });
   const before = nowMicros() - MIN_IDLE_MS * 1000;
   const doomed = unusedImages(deps.store).filter(({ local, usedAt }) => !local && usedAt <= before);
   const report = await removeUnused(deps, call, doomed, async () => (await fullness()) > marks.lowPercent);

@@ -16,6 +16,7 @@ import { recordImage } from "./image-record.ts";
 import { keepMissingBlobs } from "./keep-blobs.ts";
 import { obtainLayers } from "./obtain-layers.ts";
 import { type ImagePlan, readImage, readPlatformManifest } from "./read-image.ts";
+import { sweepUnfinished } from "./sweep-unfinished.ts";
 
 /** Makes the image that `root` leads to present under `refs`, and returns its id. */
 export async function installImage(
@@ -48,7 +49,7 @@ export async function installImage(
     return await announce(job, steps, plan.id);
   } catch (error) {
     comesBack = job.source.isRemote && mayComeBack(error, call.signal);
-    if (!comesBack) await forgetPartials(job, plan, error);
+    if (!comesBack) await forgetUnfinished(job, plan, error);
     throw error;
   } finally {
     await releaseLayers(deps, call.log, held, comesBack);
@@ -91,14 +92,13 @@ function mayComeBack(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted || (error instanceof BerthError && error.code === "UNAVAILABLE");
 }
 
-/** On a full disk all of them go: they are but a cache. */
-async function forgetPartials(job: LayerJob, plan: ImagePlan, error: unknown): Promise<void> {
-  const { partials } = job.deps;
+/** On a full disk those of all pulls go: they are but a cache. */
+async function forgetUnfinished(job: LayerJob, plan: ImagePlan, error: unknown): Promise<void> {
   try {
-    if (codeOf(error) === "RESOURCE_EXHAUSTED") await partials.sweep({ all: true });
-    for (const { descriptor } of plan.layers) await partials.forget(descriptor.digest);
+    if (codeOf(error) === "RESOURCE_EXHAUSTED") await sweepUnfinished(job.deps, job.call, { all: true });
+    for (const { descriptor } of plan.layers) await job.deps.partials.forget(descriptor.digest);
   } catch (failure) {
-    job.call.log.error({ image: job.what, error: messageOf(failure) }, "remove parts of blobs failed");
+    job.call.log.error({ image: job.what, error: messageOf(failure) }, "remove what a pull left failed");
   }
 }
 

@@ -7,19 +7,36 @@ import type { Layer } from "../types/image.ts";
 import { dropUnneededRows, removeLayerTrees } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
 
-/** Removes what interrupted pulls left and nobody has come back for: parts of blobs, and whole layers. */
-export async function sweepUnfinished(deps: ImageDeps, call: Call): Promise<void> {
-  const parts = await deps.partials.sweep();
-  const old = unfinishedLayers(deps);
-  const dropped = old.length === 0 ? [] : durably(deps.store, () => dropUnneededRows(deps, old));
+/**
+ * Removes what interrupted pulls left and nobody has come back for, or more than may be left: parts of blobs,
+ * and whole layers. `all`: everything that no running pull needs, because the room is needed.
+ */
+export async function sweepUnfinished(
+  deps: ImageDeps,
+  call: Call,
+  { all = false }: { all?: boolean } = {},
+): Promise<void> {
+  const parts = await deps.partials.sweep({ all });
+  const doomed = all ? unreferencedLayers(deps.store) : unfinishedLayers(deps);
+  const dropped = doomed.length === 0 ? [] : durably(deps.store, () => dropUnneededRows(deps, doomed));
   await removeLayerTrees(deps, call.log, dropped);
   if (parts + dropped.length === 0) return;
   call.log.info({ parts, layers: dropped.length }, "removed what interrupted pulls had left");
 }
 
-/** Layers that no image has named for so long that no interrupted pull will. */
+/**
+ * Layers that no image has named for so long that no interrupted pull will, and the oldest of those that take
+ * more room than may be kept.
+ */
 export function unfinishedLayers(deps: Pick<ImageDeps, "store" | "config">): Layer[] {
-  const { unfinishedMaxAgeMs = defaultLimits.maxAgeMs } = deps.config.registry;
-  const oldest = nowMicros() - unfinishedMaxAgeMs * 1000;
-  return unreferencedLayers(deps.store).filter(({ createdAt }) => createdAt <= oldest);
+  const { unfinishedMaxAgeMs, partialMaxBytes } = deps.config.registry;
+  const oldest = nowMicros() - (unfinishedMaxAgeMs ?? defaultLimits.maxAgeMs) * 1000;
+  const room = partialMaxBytes ?? defaultLimits.maxBytes;
+  let bytes = 0;
+  return unreferencedLayers(deps.store)
+    .sort((a, b) => b.createdAt - a.createdAt)
+    .filter(({ createdAt, unpackedBytes }) => {
+      bytes += unpackedBytes;
+      return createdAt <= oldest || bytes > room;
+    });
 }

@@ -5,6 +5,7 @@ import type { RegistryConfig } from "../types/config.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import { type Access, Authenticator } from "./authenticator.ts";
 import { parseChallenges } from "./challenge.ts";
+import { connectionElsewhere } from "./connection.ts";
 import { type Credentials, credentialsFor } from "./credentials.ts";
 import { apiHost, type Endpoint, endpointUrl } from "./endpoint.ts";
 import { printable, statusFailure } from "./failure.ts";
@@ -75,7 +76,7 @@ export class Requester {
         url,
         headers: request.headers ?? {},
         ownHeaders: ours ? endpoint.headers : {},
-        connection: endpoint.connection,
+        connection: connectionElsewhere(endpoint.connection, endpoint.base, url),
         authorization: ours ? authorization : undefined,
         ...(body === undefined ? {} : { body: typeof body === "function" ? body() : body }),
         signal,

@@ -264,6 +264,21 @@ describe("what nobody comes back for", () => {
     expect(partials().sort()).toEqual(names.slice(0, 2));
   });
 
+  it("is bounded in whole layers as well, and goes when the room is needed", async () => {
+    breakAfter(registry, 800_000);
+    await expect(pull()).rejects.toThrow();
+    expect(bench.left().layers).toHaveLength(1);
+    await sweepUnfinished(bench.deps, makeCall(), { all: true });
+    expect([bench.left().layers, partials()]).toEqual([[], []]);
+    await expect(pull()).rejects.toThrow();
+    const small = {
+      ...bench.deps,
+      config: { ...bench.deps.config, registry: { hosts: {}, partialMaxBytes: 1 } },
+    };
+    await sweepUnfinished(small, makeCall());
+    expect(bench.left().layers).toEqual([]);
+  });
+
   it("makes room when the disk is full", async () => {
     mkdirSync(bench.deps.paths.partials, { recursive: true });
     writeFileSync(join(bench.deps.paths.partials, `sha256-${"a".repeat(64)}`), "x");
