@@ -58,8 +58,8 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   struct ThreadStart;
 
   // Of the compressed stream, and of the tar.
-  static constexpr size_t kInputBytes = 1 << 20, kInputSpan = 128 << 10;
-  static constexpr size_t kTarBytes = 3 << 20, kTarSpan = 256 << 10;
+  static constexpr size_t kInputBytes = 512 << 10, kInputSpan = 64 << 10;
+  static constexpr size_t kTarBytes = 1536 << 10, kTarSpan = 128 << 10;
 
   static void* RunThread(void* start);
   Result StartThread(Body body);

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import type { PartialLease } from "../blobs/partials.ts";
 import type { LayerUnpack, UnpackResult } from "../kernel/kernel.ts";
 import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
+import { releaseBuffer } from "../lib/release-buffer.ts";
 import type { TransferObserver } from "../registry/client.ts";
 import { RegistryFailure } from "../registry/failure.ts";
 import { type LayerJob, makeLayerDirectory, type StagedLayer } from "./fetch-layer.ts";
@@ -153,6 +154,8 @@ class Attempt {
       record.enter("unpack");
       sha512?.update(chunk);
       await unpack.write(chunk);
+      // From the network it is ours alone.
+      if (this.#job.source.isRemote) releaseBuffer(chunk);
       record.enter("download");
     }
     return sha512?.digest("hex");

@@ -20,19 +20,20 @@
 #include "../../addon/kernel/pipeline.h"
 #include "../../addon/kernel/tree.h"
 #include "../../addon/kernel/untar.h"
+#include "layers_record.h"
 #include "layers_seeds.h"
 
 namespace berth::fuzz {
-
-namespace {
-
-constexpr TarLimits kLimits{1 << 20, 500};
 
 void Require(bool condition, const char* what) {
   if (condition) return;
   fprintf(stderr, "layers_fuzz: %s\n", what);
   abort();
 }
+
+namespace {
+
+constexpr TarLimits kLimits{1 << 20, 500};
 
 /// Pieces of random sizes, each in memory of its own, so that ASan sees a byte too far.
 class SplitSource : public TarSource {
@@ -166,7 +167,7 @@ int Main(uint64_t rounds, uint64_t seed) {
   const std::vector<std::string> seeds = SeedArchives();
   for (const std::string& archive : seeds)
     Require(ReadArchive(archive, &random), "a sound archive was refused");
-  uint64_t accepted = 0;
+  uint64_t accepted = 0, recorded = 0;
   for (uint64_t round = 0; round < rounds; round++) {
     const std::string& archive = seeds[random.Below(seeds.size())];
     std::string damaged = MutateArchive(archive, &random);
@@ -174,10 +175,13 @@ int Main(uint64_t rounds, uint64_t seed) {
     if (root && round % 4 == 0) UnpackArchive(damaged, scratch, &random);
     if (round % 8 == 0) CheckStreams(damaged, &random);
     if (root && round % 32 == 0) RunPipeline(Gzip(damaged), scratch, &random);
+    if (root && round % 16 == 0)
+      recorded += CheckRecords(round % 32 == 0 ? archive : damaged, scratch, &random) ? 1 : 0;
   }
   rmdir(scratch);
-  printf("layers_fuzz: %ju rounds, %ju archives read to the end%s\n", uintmax_t{rounds}, uintmax_t{accepted},
-         root ? "" : ", none unpacked (not root)");
+  Require(!root || rounds < 1000 || recorded > rounds / 64, "hardly a layer was unpacked with its record");
+  printf("layers_fuzz: %ju rounds, %ju archives read to the end, %ju unpacked with a record%s\n",
+         uintmax_t{rounds}, uintmax_t{accepted}, uintmax_t{recorded}, root ? "" : " (not root)");
   return 0;
 }
 
