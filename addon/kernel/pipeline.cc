@@ -119,7 +119,10 @@ Result Pipeline::WaitForRoom() {
 Result Pipeline::Finish(UnpackOutcome* outcome) {
   uint64_t offset = 0;
   Result result = ResumeAt(&offset);
-  if (!result.ok()) return result;
+  if (!result.ok()) {
+    Join();
+    return result;
+  }
   finished_ = true;
   input_.Close();
   Join();

@@ -38,10 +38,11 @@ bool LayerReplay::Next(Bytes* piece) {
   bool more = false;
   failure_ = NextPiece(piece, &more);
   if (!failure_.ok() || !more) return false;
-  made_ += piece->size;
-  if (made_ > summary_.tar_bytes) failure_ = Damaged();
+  if (piece->size > summary_.tar_bytes - made_) failure_ = Damaged();
   if (!failure_.ok()) return false;
-  if (mode_ != ReplayMode::kCheck) hash_.Update(piece->data, piece->size);
+  made_ += piece->size;
+  // Without what could not be read it is the digest of something else.
+  if (mode_ != ReplayMode::kCheck && !unread_) hash_.Update(piece->data, piece->size);
   if (tar_ != nullptr) tar_->append(reinterpret_cast<const char*>(piece->data), piece->size);
   return true;
 }
@@ -61,6 +62,7 @@ Result LayerReplay::NextPiece(Bytes* piece, bool* more) {
     }
   }
   data_begun_ = true;
+  unread_ = false;
   if (literal_left_ == 0) return ContentPiece(piece);
   Result result = record_.Literal(std::min<uint64_t>(literal_left_, kStepBytes), piece);
   literal_left_ -= piece->size;
@@ -74,11 +76,13 @@ Result LayerReplay::BeginContent() {
   run_ = 0;
   run_offset_ = 0;
   file_.reset();
-  if (mode_ == ReplayMode::kCheck) return Result::success();
+  skip_ = mode_ == ReplayMode::kCheck;
+  if (skip_) return Result::success();
   Result result = checker_->OpenContent(entry_, &file_);
   if (!result.ok() || file_.valid()) return result;
   if (mode_ == ReplayMode::kVerify) {
     NoteDamage("is missing or no file");
+    skip_ = true;
     return result;
   }
   return Result::failure("layer record: file is missing or damaged", EBADMSG, entry_.path.c_str());
@@ -86,14 +90,17 @@ Result LayerReplay::BeginContent() {
 
 Result LayerReplay::ContentPiece(Bytes* piece) {
   size_t size = static_cast<size_t>(std::min<uint64_t>(content_.size, kStepBytes));
-  Result result = mode_ == ReplayMode::kCheck ? Result::success() : ReadContent(buffer_.get(), size);
+  Result result = skip_ ? Result::success() : ReadContent(buffer_.get(), size);
   if (!result.ok()) return result;
+  // Whatever the record claims that there is takes no time: the reader hands data on without looking at it.
+  unread_ = skip_;
+  if (skip_) size = content_.size;
   *piece = Bytes{buffer_.get(), size};
   content_.size -= size;
-  return content_.size == 0 && mode_ != ReplayMode::kCheck ? EndContent() : Result::success();
+  return content_.size == 0 && !skip_ ? EndContent() : Result::success();
 }
 
-/// Zeros take the place of what a damaged file does not have.
+/// What a damaged file does not have is skipped.
 Result LayerReplay::ReadContent(uint8_t* to, size_t size) {
   for (size_t have = 0; have < size;) {
     size_t want = size - have;
@@ -116,9 +123,11 @@ Result LayerReplay::ReadContent(uint8_t* to, size_t size) {
         int error = got < 0 ? errno : EBADMSG;
         return Result::failure("layer record: file is shorter than it was", error, entry_.path.c_str());
       }
-      if (got < 0) NoteDamage(std::string("cannot be read: ") + strerrorname_np(errno));
-      std::fill(to + have, to + have + want, uint8_t{0});
-      got = static_cast<ssize_t>(want);
+      std::string why = "is shorter than it was";
+      if (got < 0) why = std::string("cannot be read: ") + strerrorname_np(errno);
+      NoteDamage(why);
+      skip_ = true;
+      return Result::success();
     }
     run_offset_ += static_cast<uint64_t>(got);
     have += static_cast<size_t>(got);

@@ -71,6 +71,8 @@ class LayerReplay : public TarSource {
   uint64_t literal_left_ = 0;
   RecordFrame content_;  // content_.size counts down
   uint32_t crc_ = 0;
+  bool skip_ = false;    // the content is not read
+  bool unread_ = false;  // the piece has a size and no bytes
   Fd file_;
   size_t run_ = 0;
   uint64_t run_offset_ = 0;
