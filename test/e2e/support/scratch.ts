@@ -38,6 +38,8 @@ export interface Scratch {
 export interface ScratchOptions {
   /** Mirror URL by host. */
   readonly mirrors?: Readonly<Record<string, string>>;
+  /** Further lines of berth.toml before its tables. */
+  readonly head?: string;
   /** Further lines of berth.toml, in tables of their own. */
   readonly toml?: string;
 }
@@ -89,13 +91,18 @@ export function makeScratch(options: ScratchOptions = {}): Scratch {
   return scratch;
 }
 
-function tomlOf(scratch: Scratch, parent: string, { mirrors = {}, toml = "" }: ScratchOptions): string {
+function tomlOf(
+  scratch: Scratch,
+  parent: string,
+  { mirrors = {}, head = "", toml = "" }: ScratchOptions,
+): string {
   const hosts = Object.entries(mirrors).map(
     ([host, url]) => `[registry.hosts."${host}"]\nmirrors = ["${url}"]`,
   );
   const lines = [
     `cgroup_parent = "${parent}"`,
     `cdi_spec_dirs = ["${join(scratch.folder, "cdi")}"]`,
+    head,
     "[network]",
     `cni_conf_dir = "${scratch.cniFolder}"`,
     `default_subnet = "${scratch.subnet}"`,
