@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -98,6 +99,12 @@ Result Process::MakeStdio(const SpawnRequest& request, ChildEnds* child) {
     bool piped = !request.tty && (fd != 0 || request.with_stdin);
     // The last words of a runtime, whose process has a terminal instead.
     bool complains = request.launch != nullptr && fd == 2;
+    if (!piped && !complains && request.launch != nullptr) {
+      // Some runtimes give the standard streams to the container's user: not the host's /dev/null.
+      child->stdio[fd].reset(memfd_create("null", MFD_CLOEXEC));
+      if (!child->stdio[fd].valid()) return Result::last("memfd_create");
+      continue;
+    }
     if (!piped && !complains) {
       child->stdio[fd].reset(open("/dev/null", O_RDWR | O_CLOEXEC));
       if (!child->stdio[fd].valid()) return Result::last("open", "/dev/null");

@@ -1,7 +1,7 @@
 // The same configuration through berth's own code, crun and runc: the program inside must see the same.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, rmdirSync, statSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unexplained, unusedRules } from "./oracle/allowed.ts";
 import { CASES, type OracleCase, SHARED } from "./oracle/cases.ts";
@@ -56,6 +56,8 @@ describe.each(Object.entries(CASES))("%s", (_, one) => {
       const all = differences(native[index] ?? {}, its).map((each) => unexplained(handler, each));
       return all.filter((each) => each.native.length + each.foreign.length > 0);
     });
+    // crun gives the standard streams to the container's user.
+    expect(statSync("/dev/null")).toMatchObject({ uid: 0, gid: 0 });
     // The container's own process, and an exec.
     expect(found).toEqual([[], []]);
   });

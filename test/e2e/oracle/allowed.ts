@@ -72,6 +72,12 @@ export const RULES: readonly Rule[] = [
     why: "the terminal keeps the flags of the container's devpts",
   },
   {
+    field: "descriptors",
+    native: /^0 \/dev\/null$/,
+    foreign: /^0 \/memfd:null \(deleted\)$/,
+    why: "crun gives its standard input to the container's user, which must not be the host's /dev/null",
+  },
+  {
     runtime: "runc",
     field: "devices",
     native: /^core$/,
