@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../kernel/fd.h"
@@ -36,7 +37,17 @@ Result Configure(int context, const char* option) {
 
 /// Those whose files SELinux labels as a mount says; the others have labels of their own in the policy.
 bool TakesLabel(const char* fstype) {
-  return strcmp(fstype, "tmpfs") == 0 || strcmp(fstype, "devpts") == 0 || strcmp(fstype, "mqueue") == 0;
+  return strcmp(fstype, "tmpfs") == 0 || strcmp(fstype, "devpts") == 0;
+}
+
+/// The queues of an IPC namespace exist before they are mounted: only their directory can be labelled.
+Result LabelQueues(const InitContext& context, const char* target) {
+  Fd directory;
+  Result result = OpenInRoot(context.root, target, O_RDONLY | O_DIRECTORY, 0, &directory);
+  if (!result.ok()) return result;
+  const char* label = context.mount_label;
+  if (fsetxattr(directory.get(), "security.selinux", label, strlen(label) + 1, 0) == 0) return result;
+  return errno == ENOTSUP ? result : Result::last("set label", target);
 }
 
 }  // namespace
@@ -87,7 +98,9 @@ Result Mount(InitContext& context, const PlanStep& step) {
   // An image whose /proc is a link could have it mounted where nothing is masked.
   Fd at;
   result = OpenPlainInRoot(context.root, target, O_PATH, &at);
-  return result.ok() ? MoveInto(mount.get(), at.get(), target) : result;
+  if (result.ok()) result = MoveInto(mount.get(), at.get(), target);
+  if (!result.ok() || context.mount_label == nullptr || strcmp(fstype, "mqueue") != 0) return result;
+  return LabelQueues(context, target);
 }
 
 Result MakeNode(InitContext& context, const PlanStep& step) {

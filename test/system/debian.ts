@@ -20,6 +20,7 @@ import { promisify } from "node:util";
 const execute = promisify(execFile);
 const cache = join(import.meta.dirname, "../../out/test-images");
 const unit = join(import.meta.dirname, "guest/system-test.service");
+const policy = join(import.meta.dirname, "guest/container.cil");
 
 /** Where the machine mounts the product's disk. */
 export const INSTALLED = "usr/lib/berth";
@@ -31,6 +32,8 @@ const PACKAGES = [
   ...["libseccomp2", "libisal2", "libnettle8", "libstdc++6"],
   // What the validation suite needs beside a runtime.
   ...["docker-registry", "apparmor", "sudo"],
+  // Asleep unless the machine is booted with it.
+  "selinux-policy-default",
 ];
 /** A check runs a registry of its own; the others only take time. */
 const MASKED = [
@@ -71,8 +74,12 @@ function configure(tree: string): void {
 async function bootstrap(folder: string): Promise<void> {
   const tree = join(folder, "tree");
   const options = ["--mode=root", "--variant=minbase", `--include=${PACKAGES.join(",")}`];
+  const hooks = [`copy-in ${policy} /tmp`, 'chroot "$1" semodule --noreload --install /tmp/container.cil'];
   const without = WITHOUT.map((path) => `--dpkgopt=path-exclude=${path}`);
-  await execute("mmdebstrap", ["--quiet", ...options, ...without, "bookworm", tree], { maxBuffer: 1 << 26 });
+  const customize = hooks.map((hook) => `--customize-hook=${hook}`);
+  await execute("mmdebstrap", ["--quiet", ...options, ...without, ...customize, "bookworm", tree], {
+    maxBuffer: 1 << 26,
+  });
   configure(tree);
   const boot = join(tree, "boot");
   for (const kind of ["vmlinuz", "initrd.img"]) {
@@ -94,7 +101,8 @@ function removeOthers(): void {
 export async function debian(): Promise<System> {
   const hash = createHash("sha256")
     .update(readFileSync(import.meta.filename))
-    .update(readFileSync(unit));
+    .update(readFileSync(unit))
+    .update(readFileSync(policy));
   const folder = join(cache, `system-${hash.digest("hex").slice(0, 16)}`);
   if (!existsSync(folder)) {
     removeOthers();

@@ -38,8 +38,8 @@ export function obstacle(): string | null {
 export interface Cargo {
   /** To be loaded, by file name. */
   readonly images: Readonly<Record<string, MadeImage>>;
-  /** Storage of a docker-registry. */
-  readonly registry: string;
+  /** Storage of a docker-registry, if one is needed. */
+  readonly registry?: string | undefined;
 }
 
 /** The product as it is installed, with the checks and what they use. */
@@ -55,7 +55,7 @@ async function makeProductDisk(folder: string, { images, registry }: Cargo): Pro
   put("systemd/berthd.service", "berthd.service");
   for (const name of ["system/guest", "critest"]) put(`test/${name}`, `checks/${name}`);
   for (const name of ["crictl", "critest", "ginkgo"]) put(`out/tools/${name}`, `tools/${name}`);
-  cpSync(registry, join(tree, "registry"), { recursive: true });
+  if (registry !== undefined) cpSync(registry, join(tree, "registry"), { recursive: true });
   writeFileSync(join(tree, ONLY), process.env.BERTH_SYSTEM_CHECKS ?? "");
   writeFileSync(join(tree, "checks/package.json"), '{ "type": "module" }');
   for (const [name, { archive }] of Object.entries(images)) {
@@ -66,13 +66,18 @@ async function makeProductDisk(folder: string, { images, registry }: Cargo): Pro
   return join(folder, "product.disk");
 }
 
-function qemuArguments(system: System, product: string, results: string, console: string): string[] {
+function qemuArguments(
+  system: System,
+  { product, results, console }: { product: string; results: string; console: string },
+  bootWords: string,
+): string[] {
   const disk = (path: string) => `if=virtio,format=raw,snapshot=on,cache=unsafe,file=${path}`;
   const words = "root=LABEL=system rw console=ttyS0 quiet systemd.show_status=0 panic=-1";
+  const append = `${words} ${bootWords}`;
   return [
     ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(MEMORY_MIB)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"],
-    ...["-kernel", system.kernel, "-initrd", system.initrd, "-append", words],
+    ...["-kernel", system.kernel, "-initrd", system.initrd, "-append", append],
     ...["-drive", disk(system.disk), "-drive", disk(product)],
     ...["-serial", `file:${console}`, "-serial", `file:${results}`, "-device", "virtio-rng-pci"],
   ];
@@ -125,16 +130,20 @@ async function runQemu(args: readonly string[], log: string): Promise<void> {
 }
 
 /**
- * Boots the machine, lets it run all checks and switch itself off. Returns the results, and what the machine
- * wrote to its console.
+ * Boots the machine, with words for its kernel, lets it run all checks and switch itself off. Returns the
+ * results, and what the machine wrote to its console.
  */
-export async function runMachine(cargo: Cargo): Promise<{ results: GuestResults; console: string }> {
+export async function runMachine(
+  cargo: Cargo,
+  bootWords = "",
+): Promise<{ results: GuestResults; console: string }> {
   const system = await debian();
   const folder = mkdtempSync(join(tmpdir(), "berth-system-"));
   try {
     const product = await makeProductDisk(folder, cargo);
     const [results, console, log] = ["results", "console", "qemu.log"].map((name) => join(folder, name));
-    await runQemu(qemuArguments(system, product, results!, console!), log!);
+    const files = { product, results: results!, console: console! };
+    await runQemu(qemuArguments(system, files, bootWords), log!);
     return {
       results: parseResults(readOrEmpty(results!)),
       console: readOrEmpty(console!) + readOrEmpty(log!),

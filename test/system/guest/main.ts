@@ -4,6 +4,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { checks as firstBoot } from "./first-boot.ts";
 import { checks as secondBoot } from "./second-boot.ts";
+import { checks as selinux } from "./selinux.ts";
 import { type Check, INSTALLED, ONLY, RESULTS, read, run, say, tryRun } from "./support.ts";
 
 const MARKER = "/var/lib/system-test-was-here";
@@ -29,6 +30,12 @@ async function runAll(checks: readonly Check[]): Promise<void> {
 
 async function main(): Promise<void> {
   run("stty", "-F", RESULTS, "raw", "115200");
+  if (existsSync("/sys/fs/selinux/enforce")) {
+    await runAll(selinux);
+    say({ end: true });
+    run("systemctl", "poweroff");
+    return;
+  }
   if (existsSync(MARKER)) {
     await runAll(secondBoot);
     say({ end: true });
