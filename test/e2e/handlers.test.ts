@@ -1,8 +1,17 @@
 // Handlers of type "oci": Debian's crun and runc under berth's own monitor.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -11,15 +20,21 @@ import type { Daemon } from "./daemon.ts";
 import { BUSYBOX, PROBE, STATE, Stage } from "./support/stage.ts";
 
 const RUNTIMES = ["crun", "runc"] as const;
+/** A script that each test writes anew. */
+const BAD = join(mkdtempSync("/tmp/berth-e2e-runtime-"), "runtime");
 const TOML = RUNTIMES.map((name) => `[handlers.${name}]\ntype = "oci"\npath = "/usr/bin/${name}"`).join("\n");
 
 let stage: Stage;
 let daemon: Daemon;
 beforeAll(async () => {
-  stage = await Stage.make([BUSYBOX, PROBE], [], { toml: TOML });
+  const bad = `[handlers.bad]\npath = "${BAD}"\ntimeout_seconds = 1`;
+  stage = await Stage.make([BUSYBOX, PROBE], [], { toml: `${TOML}\n${bad}` });
   daemon = stage.daemon;
 });
-afterAll(() => stage.remove());
+afterAll(async () => {
+  await stage.remove();
+  rmSync(dirname(BAD), { recursive: true, force: true });
+});
 
 let before: string[];
 let mounts: string;
@@ -48,7 +63,7 @@ async function runPod(handler: string, ...rest: [] | [Parameters<Stage["runPod"]
 test("Status lists every handler with what it can do", async () => {
   const { runtimeHandlers } = await daemon.ask<StatusResponse>("status", {});
   const features = Object.fromEntries(runtimeHandlers.map((handler) => [handler.name, handler.features]));
-  expect(Object.keys(features)).toEqual(["", "native", "crun", "runc"]);
+  expect(Object.keys(features)).toEqual(["", "native", "crun", "runc", "bad"]);
   expect(features[""]).toEqual(features.native);
   // What Debian's versions say of themselves: crun 1.8 has no "features".
   expect(features.runc?.recursiveReadOnlyMounts).toBe(true);
@@ -60,7 +75,7 @@ test("an unknown handler is refused, with the list of the known ones", async () 
   const refused = stage.runPod("unknown", {}, "kata");
   await expect(refused).rejects.toMatchObject({
     code: status.NOT_FOUND,
-    details: expect.stringContaining('"kata" is not configured; there is "native", "crun", "runc"'),
+    details: expect.stringContaining('"kata" is not configured; there is "native", "crun", "runc", "bad"'),
   });
 });
 
@@ -177,6 +192,54 @@ describe.each(RUNTIMES)("%s", (handler) => {
   });
 });
 
+describe("a runtime that does not do what it should", () => {
+  const script = (text: string) => {
+    writeFileSync(BAD, `#!/bin/sh\n${text}\n`);
+    chmodSync(BAD, 0o755);
+  };
+
+  test("that is missing is said before there is a pod", async () => {
+    rmSync(BAD, { force: true });
+    const refused = stage.runPod("missing", {}, "bad");
+    await expect(refused).rejects.toThrow(`runtime "${BAD}" of handler "bad": ENOENT; install it`);
+  });
+
+  const WRONG: [string, string, string][] = [
+    ["fails", "echo no way >&2; exit 1", "bad create: exit 1: no way"],
+    ["writes a log", logging('{"level":"error","msg":"so it is"}'), "bad create: so it is"],
+    ["writes garbage into its log", logging("%s{]"), "bad create: exit 1"],
+    ["hangs", "exec sleep 1000", "bad create: did not end in time and was killed"],
+    ["says it is done", "exit 0", "read pid file"],
+    ["talks without end", "exec yes", "did not end in time"],
+  ];
+  /** Writes `text` to the file behind --log. */
+  function logging(text: string): string {
+    return `while [ $# -gt 0 ]; do [ "$1" = --log ] && printf '${text}\\n' > "$2"; shift; done; exit 1`;
+  }
+
+  test.each(WRONG)("that %s", async (_, text, message) => {
+    script(text);
+    const pod = await runPod("bad");
+    const refused = stage.create(pod, "c", BUSYBOX, ["true"]);
+    await expect(refused).rejects.toThrow(message);
+    const { containers } = await daemon.ask<{ containers: unknown[] }>("listContainers", {});
+    expect(containers).toEqual([]);
+  });
+
+  test("that hangs at start and delete holds nobody up for ever", async () => {
+    const create =
+      'while [ $# -gt 0 ]; do [ "$1" = --pid-file ] && file=$2; [ "$1" = create ] && c=1; shift; done';
+    script(`${create}; [ -z "$c" ] && exec sleep 1000; sleep 1000 & echo $! > $file`);
+    const pod = await runPod("bad");
+    const id = await stage.create(pod, "c", BUSYBOX, ["true"]);
+    await expect(daemon.ask("startContainer", { containerId: id })).rejects.toThrow(
+      "bad start: did not end in time",
+    );
+    expect((await stage.status(id)).reason).toBe("StartError");
+    await daemon.ask("removeContainer", { containerId: id });
+  });
+});
+
 test("a terminal", async () => {
   const pod = await runPod("crun");
   const id = await stage.create(pod, "c", BUSYBOX, ["sh", "-c", "tty; stty size; exit 2"], { tty: true });
@@ -194,7 +257,7 @@ test("the command line runs and lists them", async () => {
   };
   const run = ["run", "--rm", "--runtime", "crun", "--network", "host"];
   expect(cli(...run, BUSYBOX, "echo", "hello")).toBe("hello\n");
-  expect(cli("info")).toContain("native (default), crun (/usr/bin/crun), runc (/usr/bin/runc)");
+  expect(cli("info")).toContain("native (default), crun (/usr/bin/crun), runc (/usr/bin/runc), bad (");
 });
 
 test("a pod of a handler that is not configured any more is stopped and removed", async () => {

@@ -1,0 +1,168 @@
+// The daemon kills itself at every named step of what it does with an external runtime and with hooks.
+// Started again, it leaks neither bundles nor runtime state, cgroups or mounts, and the request succeeds.
+
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import type { Daemon } from "./daemon.ts";
+import { PROBE, STATE, Stage } from "./support/stage.ts";
+
+const FOLDER = mkdtempSync("/tmp/berth-e2e-hooks-");
+/** A root of the runtime's own, which berth must leave as it was. */
+const ROOT = join(FOLDER, "crun");
+const TOML = `[handlers.crun]\npath = "/usr/bin/crun"\nroot = "${ROOT}"`;
+
+let stage: Stage;
+let daemon: Daemon;
+
+beforeAll(async () => {
+  mkdirSync(ROOT);
+  stage = await Stage.make([PROBE], [], { toml: TOML, head: `hooks_dirs = ["${FOLDER}"]` });
+  daemon = stage.daemon;
+  const hook = { path: "/bin/sh", args: ["sh", "-c", "cat > /dev/null"] };
+  const when = { annotations: { "^hooked$": "" } };
+  const file = {
+    version: "1.0.0",
+    hook,
+    when,
+    stages: ["createRuntime", "createContainer", "poststart", "poststop"],
+  };
+  writeFileSync(join(FOLDER, "hook.json"), JSON.stringify(file));
+  await daemon.stop("SIGKILL");
+});
+afterAll(async () => {
+  await daemon.restart();
+  await stage.remove();
+  rmSync(FOLDER, { recursive: true, force: true });
+});
+
+afterEach(async () => {
+  await daemon.restart();
+  await clear();
+  await daemon.stop("SIGKILL");
+});
+
+interface Subject {
+  readonly pod: string;
+  readonly container: string;
+}
+
+interface Scenario {
+  readonly verb: string;
+  prepare(handler: string): Promise<Subject>;
+  request(subject: Subject): Promise<unknown>;
+}
+
+const HOOKED = { annotations: { hooked: "yes" } };
+const runPod = (handler: string) => stage.runPod("subject", {}, handler);
+const create = (pod: string) => stage.create(pod, "c", PROBE, ["/probe", "sleep"], HOOKED);
+async function running(handler: string): Promise<Subject> {
+  const pod = await runPod(handler);
+  return { pod, container: await stage.run(pod, "c", PROBE, ["/probe", "sleep"], HOOKED) };
+}
+
+const SCENARIOS: Scenario[] = [
+  {
+    verb: "CreateContainer",
+    prepare: async (handler) => ({ pod: await runPod(handler), container: "" }),
+    request: ({ pod }) => create(pod),
+  },
+  {
+    verb: "StartContainer",
+    async prepare(handler) {
+      const pod = await runPod(handler);
+      return { pod, container: await create(pod) };
+    },
+    request: ({ container: containerId }) => daemon.ask("startContainer", { containerId }),
+  },
+  {
+    verb: "StopContainer",
+    prepare: running,
+    request: ({ container: containerId }) => daemon.ask("stopContainer", { containerId, timeout: 10n }),
+  },
+  {
+    verb: "RemoveContainer",
+    prepare: running,
+    request: ({ container: containerId }) => daemon.ask("removeContainer", { containerId }),
+  },
+  {
+    verb: "StopPodSandbox",
+    prepare: running,
+    request: ({ pod: podSandboxId }) => daemon.ask("stopPodSandbox", { podSandboxId }),
+  },
+];
+
+async function clear(): Promise<void> {
+  const { items } = await daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
+  for (const { id } of items) await stage.removePod(id);
+}
+
+async function stepsOf(scenario: Scenario, handler: string): Promise<string[]> {
+  const log = join(daemon.scratch.folder, "steps");
+  rmSync(log, { force: true });
+  await daemon.start({ BERTH_STEP_LOG: log });
+  await scenario.request(await scenario.prepare(handler));
+  await clear();
+  await daemon.stop("SIGKILL");
+  const lines = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : [];
+  return [...new Set(lines.filter((line) => line.startsWith(`${scenario.verb}/`)))];
+}
+
+/** The container is in a state that it can be in, and does what it should in it. */
+async function check(): Promise<void> {
+  const { containers } = await daemon.ask<{ containers: { id: string; state: number }[] }>(
+    "listContainers",
+    {},
+  );
+  for (const { id, state } of containers) {
+    if (state === STATE.RUNNING) expect((await stage.exec(id, "/probe", "exit", "3")).code).toBe(3);
+    else expect([STATE.CREATED, STATE.EXITED]).toContain(state);
+  }
+}
+
+async function dieAt(point: string, scenario: Scenario, handler: string): Promise<void> {
+  await daemon.start({ BERTH_CRASH_AT: point });
+  // The runtime has been asked what it can do: that process is no leak.
+  await daemon.ask("status", {});
+  const before = daemon.inventory();
+  const subject = await scenario.prepare(handler);
+  await expect(scenario.request(subject)).rejects.toThrow();
+  expect(await daemon.ended()).toBe("SIGKILL");
+  await daemon.start();
+  await check();
+  await scenario.request(subject);
+  await check();
+  await clear();
+  expect((await daemon.leaks(before)).join("\n")).toBe("");
+  expect(readdirSync(join(daemon.scratch.state, "o"))).toEqual([]);
+  expect(readdirSync(ROOT)).toEqual([]);
+}
+
+const PAIRS = ["crun", "native"].flatMap((handler) => SCENARIOS.map(({ verb }) => [handler, verb] as const));
+
+test.each(PAIRS)("%s: %s", async (handler, verb) => {
+  const scenario = SCENARIOS.find((one) => one.verb === verb) as Scenario;
+  const points = await stepsOf(scenario, handler);
+  expect(points.length).toBeGreaterThan(1);
+  if (verb === "CreateContainer") expect(points).toContain("CreateContainer/bundle/after");
+  const problems: string[] = [];
+  for (const point of points) {
+    try {
+      await dieAt(point, scenario, handler);
+    } catch (error) {
+      problems.push(`${point}: ${error instanceof Error ? error.message : error}\n${daemon.tail(8)}`);
+      await daemon.restart();
+      await clear();
+    }
+    await daemon.stop("SIGKILL");
+  }
+  expect(problems.join("\n\n")).toBe("");
+});
