@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { makeProbeImage } from "../test/images/recipes.ts";
-import { abortOnSignal, Cleanup } from "./run/cleanup.ts";
+import { type Cleanup, runBench } from "./run/cleanup.ts";
 import { describeCommit, describeMachine, load } from "./run/machine.ts";
 import { writeSection } from "./run/results-file.ts";
 import { Samples } from "./run/samples.ts";
@@ -169,25 +169,4 @@ async function bench(options: Options, cleanup: Cleanup, signal: AbortSignal): P
   if (options.out !== "-") writeSection(options.out, "start", section);
 }
 
-async function main(): Promise<void> {
-  const options = readOptions();
-  if (options.help) {
-    process.stdout.write(USAGE);
-    return;
-  }
-  const signal = abortOnSignal();
-  const cleanup = new Cleanup();
-  try {
-    await bench(options, cleanup, signal);
-  } finally {
-    for (const problem of await cleanup.run()) {
-      console.error(`bench: clean up: ${problem}`);
-      process.exitCode = 1;
-    }
-  }
-}
-
-await main().catch((error: unknown) => {
-  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-});
+await runBench(USAGE, readOptions, bench);

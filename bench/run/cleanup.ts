@@ -34,10 +34,31 @@ export class Cleanup {
 }
 
 /** Aborted by the first signal; later ones do not disturb the clean-up. */
-export function abortOnSignal(): AbortSignal {
+function abortOnSignal(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => controller.abort(new Error(`interrupted by ${signal}`)));
   }
   return controller.signal;
+}
+
+/** The whole of a benchmark program: help, or the work, and at its end, however it ends, the cleaning up. */
+export async function runBench<Options extends { readonly help: boolean }>(
+  usage: string,
+  readOptions: () => Options,
+  bench: (options: Options, cleanup: Cleanup, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const cleanup = new Cleanup();
+  try {
+    const options = readOptions();
+    if (options.help) process.stdout.write(usage);
+    else await bench(options, cleanup, abortOnSignal());
+  } catch (error) {
+    console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+  for (const problem of await cleanup.run()) {
+    console.error(`bench: clean up: ${problem}`);
+    process.exitCode = 1;
+  }
 }
