@@ -88,6 +88,21 @@ const written = (name: string) => readFileSync(join(out, name), "utf8");
 const stagesRun = () => (existsSync(join(out, "order")) ? written("order").trim().split("\n") : []);
 
 describe.each(HANDLERS)("%s", (handler) => {
+  test("hooks of a CDI device run, after those of the directory", async () => {
+    addHook("createRuntime", 'echo directory >> "$OUT/order"');
+    const folder = join(daemon.scratch.folder, "cdi");
+    mkdirSync(folder, { recursive: true });
+    const args = ["env", "sh", "-c", `echo device >> ${out}/order`];
+    const env = ["PATH=/usr/bin:/bin"];
+    const hooks = [{ hookName: "createRuntime", path: "/usr/bin/env", args, env }];
+    const devices = [{ name: "one", containerEdits: { hooks } }];
+    const specification = { cdiVersion: "0.6.0", kind: "berth.test/hooked", devices };
+    writeFileSync(join(folder, "hooked.json"), JSON.stringify(specification));
+    const id = await create(handler, ["true"], { CDIDevices: [{ name: "berth.test/hooked=one" }] });
+    await start(id);
+    expect(stagesRun()).toEqual(["directory", "device"]);
+  });
+
   // runc 1.1 runs poststart hooks at the end of "create", and fails with them.
   const notEarly = (name: string) => handler !== "runc" || name !== "poststart";
 

@@ -2,7 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type HookSubject, hooksFor, parseHookFile } from "../../../src/handlers/hook-file.ts";
+import {
+  type HookSubject,
+  hooksFor,
+  hooksOfDevices,
+  joinHooks,
+  parseHookFile,
+} from "../../../src/handlers/hook-file.ts";
 import { readHooks } from "../../../src/handlers/read-hooks.ts";
 
 const file = (when: object, more: object = {}) =>
@@ -93,4 +99,21 @@ describe("directories", () => {
     writeFileSync(join(folder, "a/x.json"), `"${"x".repeat(70_000)}"`);
     await expect(read()).rejects.toThrow("70002 bytes are more than 65536");
   });
+});
+
+test("hooks of CDI devices come after those of files, each with what it leaves out", () => {
+  const ofDevices = hooksOfDevices([
+    { hookName: "createContainer", path: "/bin/a", args: ["a", "-x"], env: ["B=1"], timeout: 5 },
+    { hookName: "createContainer", path: "/bin/b" },
+  ]);
+  const file = { path: "/bin/file", args: ["file"], env: [], timeout: 1 };
+  expect(joinHooks({ createContainer: [file] }, ofDevices)).toEqual({
+    createContainer: [
+      file,
+      { path: "/bin/a", args: ["a", "-x"], env: ["B=1"], timeout: 5 },
+      { path: "/bin/b", args: ["/bin/b"], env: [], timeout: 30 },
+    ],
+  });
+  expect(() => hooksOfDevices([{ hookName: "prestart", path: "bin/a" }])).toThrow("no absolute path");
+  expect(() => hooksOfDevices([{ hookName: "never", path: "/bin/a" }])).toThrow("no such stage");
 });
