@@ -20,20 +20,25 @@ function readOrEmpty(path: string): string {
   }
 }
 
-/** True for one that is dead and only waits for the host's init to look. */
-function isLeftToInit(pid: string): boolean {
-  const [state, parent] = readOrEmpty(`/proc/${pid}/stat`)
+function stateAndParent(pid: string): { state: string; parent: string } {
+  const [state = "", parent = ""] = readOrEmpty(`/proc/${pid}/stat`)
     .replace(/^.*\) /s, "")
     .split(" ");
-  return state === "Z" && parent === "1";
+  return { state, parent };
 }
 
-/** Everything that runs in our cgroups, or carries our directory in its command line, except the daemon. */
+/**
+ * Everything that runs in our cgroups, or carries our directory in its command line, except the daemon and
+ * its children: plugins come and go. What is dead and only waits for the host's init counts no more.
+ */
 export function processesOf(scratch: Scratch, except: readonly number[] = []): string[] {
   const cgroup = scratch.cgroup.slice(scratch.cgroup.lastIndexOf("/berth-e2e-"));
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid && !except.includes(Number(name)))
-    .filter((pid) => !isLeftToInit(pid))
+    .filter((pid) => {
+      const { state, parent } = stateAndParent(pid);
+      return !(state === "Z" && parent === "1") && !except.includes(Number(parent));
+    })
     .filter((pid) => {
       const groups = readOrEmpty(`/proc/${pid}/cgroup`);
       return groups.includes(cgroup) || readOrEmpty(`/proc/${pid}/cmdline`).includes(scratch.state);
