@@ -1,4 +1,4 @@
-// Stats, metrics and events of a real engine, through the CRI and through crictl.
+// Stats, metrics and events of a real engine, through the CRI.
 
 import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -87,19 +87,6 @@ test("every metric that is described has samples with its labels", async () => {
   expect(counted("container_file_descriptors")).toBe(3n);
   expect(counted("container_ulimits_soft")).toBe(1024n);
   expect(counted("container_fs_limit_bytes")).toBeGreaterThan(1_000_000n);
-  await stage.removePod(pod);
-});
-
-test("crictl shows stats, metrics and their descriptions", async () => {
-  const pod = await stage.runPod("crictl");
-  await stage.run(pod, "c", BUSYBOX, SPIN);
-  const { stats } = JSON.parse(await daemon.crictl("stats", "-o", "json"));
-  expect(stats).toHaveLength(1);
-  expect(stats[0].attributes.metadata.name).toBe("c");
-  expect(await daemon.crictl("stats")).toMatch(/CPU %/);
-  expect(await daemon.crictl("statsp")).toContain("crictl");
-  expect(JSON.parse(await daemon.crictl("metricdescs")).descriptors).toHaveLength(56);
-  expect(await daemon.crictl("metricsp")).toContain("container_cpu_usage_seconds_total");
   await stage.removePod(pod);
 });
 
