@@ -36,10 +36,10 @@ test("stats are right at once after the start, and go on counting", async () => 
   await expect
     .poll(async () => (await ask())?.cpu?.usageNanoCores?.value, { timeout: 20_000 })
     .toBeGreaterThan(50_000_000n);
-  const later = await ask();
-  expect(later?.cpu?.usageCoreNanoSeconds?.value).toBeGreaterThan(
-    first?.cpu?.usageCoreNanoSeconds?.value ?? 0n,
-  );
+  // One sweep serves whoever asks within a moment.
+  await expect
+    .poll(async () => (await ask())?.cpu?.usageCoreNanoSeconds?.value)
+    .toBeGreaterThan(first?.cpu?.usageCoreNanoSeconds?.value ?? 0n);
   await stage.removePod(pod);
 });
 
