@@ -88,7 +88,7 @@ const written = (name: string) => readFileSync(join(out, name), "utf8");
 const stagesRun = () => (existsSync(join(out, "order")) ? written("order").trim().split("\n") : []);
 
 describe.each(HANDLERS)("%s", (handler) => {
-  test("hooks of a CDI device run, after those of the directory", async () => {
+  test("hooks of a CDI device run, before those of the directory", async () => {
     addHook("createRuntime", 'echo directory >> "$OUT/order"');
     const folder = join(daemon.scratch.folder, "cdi");
     mkdirSync(folder, { recursive: true });
@@ -100,7 +100,7 @@ describe.each(HANDLERS)("%s", (handler) => {
     writeFileSync(join(folder, "hooked.json"), JSON.stringify(specification));
     const id = await create(handler, ["true"], { CDIDevices: [{ name: "berth.test/hooked=one" }] });
     await start(id);
-    expect(stagesRun()).toEqual(["directory", "device"]);
+    expect(stagesRun()).toEqual(["device", "directory"]);
   });
 
   // runc 1.1 runs poststart hooks at the end of "create", and fails with them.

@@ -101,7 +101,7 @@ describe("directories", () => {
   });
 });
 
-test("hooks of CDI devices come after those of files, each with what it leaves out", () => {
+test("hooks of CDI devices are joined with those of files, each with what it leaves out", () => {
   const ofDevices = hooksOfDevices([
     { hookName: "createContainer", path: "/bin/a", args: ["a", "-x"], env: ["B=1"], timeout: 5 },
     { hookName: "createContainer", path: "/bin/b" },
