@@ -79,7 +79,7 @@ async function report(
     "",
     describeMachine(),
     "",
-    await describeCommit(project),
+    `berth ${await describeCommit(project)}`,
     "",
     "| call | first | median | 99 % | Version meanwhile | answer |",
     "|---|---|---|---|---|---|",
