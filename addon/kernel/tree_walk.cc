@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 
@@ -75,6 +76,8 @@ Result TreeWalk::Leave() {
 Result TreeWalk::ReadMore(Level* level) {
   level->entries.resize(kEntryBytes);
   long size = syscall(SYS_getdents64, level->fd.get(), level->entries.data(), kEntryBytes);
+  // ENOENT: the directory itself was removed meanwhile, and so has no entries.
+  if (size < 0 && errno == ENOENT) size = 0;
   if (size < 0) return Result::last("getdents64", level->name.c_str());
   level->at = 0;
   level->end = static_cast<size_t>(size);

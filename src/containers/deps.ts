@@ -44,6 +44,8 @@ export interface ContainerDeps {
   readonly signalled: Set<ContainerId>;
   readonly handlers: Handlers;
   readonly tearingDown: SingleFlight<void>;
+  /** By container id. */
+  readonly undoing: KeyedMutex;
   readonly sessions: OpenSessions;
   readonly sampler: CgroupSampler;
   readonly layerUsage: LayerUsage;
@@ -79,6 +81,7 @@ export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
     signalled: new Set(),
     handlers: new Handlers(parts.config.handlers, parts.config.defaultHandler),
     tearingDown: new SingleFlight(),
+    undoing: new KeyedMutex(),
     sessions: new OpenSessions(),
     sampler: new CgroupSampler(parts.kernel),
     layerUsage: new LayerUsage(parts),

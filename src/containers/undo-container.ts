@@ -17,13 +17,18 @@ export type PartObserver = (part: string, when: "before" | "after") => Promise<v
 
 /**
  * Kills the container, has its monitor forget it, removes cgroup, snapshot and row, in this order. The
- * logs stay (CRI, RemoveContainer). Idempotent: a failure leaves the row, and the next try goes on.
+ * logs stay (CRI, RemoveContainer). Idempotent: a failure leaves the row, and the next try goes on. A
+ * creation that failed, a removal and the reconciler may all want it at once: they go one after another.
  */
-export async function undoContainer(
+export function undoContainer(
   deps: ContainerDeps,
   container: Container,
   observe: PartObserver = () => {},
 ): Promise<void> {
+  return deps.undoing.run(container.id, () => undo(deps, container, observe));
+}
+
+async function undo(deps: ContainerDeps, container: Container, observe: PartObserver): Promise<void> {
   const parts: Part[] = [
     ["cgroup", () => destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`)],
     ["forget", () => forget(deps, container)],

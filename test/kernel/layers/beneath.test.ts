@@ -39,6 +39,16 @@ test("removeTree and treeUsage manage trees far deeper than PATH_MAX and the des
   expect(readdirSync("/proc/self/fd").length).toBe(open);
 });
 
+test("removeTree does not mind who else removes the same tree", async () => {
+  const script = `cd "$1"; mkdir -p {a,b,c,d}/{1..40}/x; touch {a,b,c,d}/{1..40}/f`;
+  for (let round = 0; round < 8; round++) {
+    const root = scratch.fresh();
+    execFileSync("bash", ["-ec", script, "bash", root]);
+    await Promise.all(Array.from({ length: 4 }, () => kernel.removeTree(root)));
+    expect(existsSync(root)).toBe(false);
+  }
+});
+
 test("removeTree stops at a mount point", async () => {
   const root = scratch.fresh();
   const other = scratch.fresh("other");
