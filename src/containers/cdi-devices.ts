@@ -3,7 +3,8 @@
 
 import { readdir, readFile, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
+import type { Logger } from "../lib/call.ts";
+import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
 import { cdiNames, joinEdits, parseCdiSpec } from "../spec/cdi.ts";
 import type { DeviceNode } from "../spec/inputs.ts";
 import type { CdiDeviceNode, CdiEdits, CdiSpec } from "../types/cdi.ts";
@@ -23,18 +24,28 @@ interface Found {
   readonly edits: CdiEdits;
 }
 
+/** A file or directory that says nothing of its devices, and why. */
+interface Problem {
+  readonly path: string;
+  readonly reason: string;
+}
+
 /**
  * What the CDI devices of a container change in it. Files of later directories win; two of one directory that
- * describe the same device are a conflict. NOT_FOUND, with the files that could not be read, for a device
- * that nobody describes.
+ * describe the same device are a conflict. A file that cannot be read is warned of; its devices count as not
+ * described. NOT_FOUND, with the files that could not be read, for a device that nobody describes.
  */
 export async function cdiEdits(
   directories: readonly string[],
   config: Pick<ContainerConfig, "cdiDevices" | "annotations">,
+  log: Logger,
 ): Promise<Required<CdiEdits>> {
   const names = cdiNames(config);
   if (names.length === 0) return NONE;
   const { devices, problems } = await readSpecifications(directories);
+  for (const { path, reason } of problems) {
+    log.warn({ path, error: reason }, "CDI specification cannot be used; its devices are missing");
+  }
   const edits: CdiEdits[] = [];
   const specs = new Set<CdiSpec>();
   for (const name of names) {
@@ -51,13 +62,14 @@ function choose(
   name: string,
   found: readonly Found[],
   directories: readonly string[],
-  problems: readonly string[],
+  problems: readonly Problem[],
 ): Found {
   const last = Math.max(...found.map(({ directory }) => directory));
   const [first, second] = found.filter(({ directory }) => directory === last);
   if (first === undefined) {
     const places = directories.map((directory) => `"${directory}"`).join(", ");
-    const unread = problems.length === 0 ? "" : `; not readable: ${problems.join("; ")}`;
+    const list = problems.map(({ path, reason }) => `"${path}": ${reason}`).join("; ");
+    const unread = problems.length === 0 ? "" : `; cannot be used, mend or remove: ${list}`;
     throw new BerthError("NOT_FOUND", `CDI device "${name}": no file in ${places} describes it${unread}`);
   }
   if (second === undefined) return first;
@@ -69,11 +81,15 @@ function choose(
 
 async function readSpecifications(
   directories: readonly string[],
-): Promise<{ devices: Map<string, Found[]>; problems: string[] }> {
+): Promise<{ devices: Map<string, Found[]>; problems: Problem[] }> {
   const devices = new Map<string, Found[]>();
-  const problems: string[] = [];
+  const problems: Problem[] = [];
   for (const [directory, folder] of directories.entries()) {
-    for (const path of await specificationFiles(folder)) {
+    const paths = await specificationFiles(folder).catch((error) => {
+      problems.push({ path: folder, reason: messageOf(error) });
+      return [];
+    });
+    for (const path of paths) {
       try {
         const spec = await readSpecification(path);
         for (const { name, containerEdits: edits } of spec.devices) {
@@ -81,7 +97,7 @@ async function readSpecifications(
           devices.set(key, [...(devices.get(key) ?? []), { path, directory, spec, edits }]);
         }
       } catch (error) {
-        problems.push(`"${path}": ${messageOf(error)}`);
+        problems.push({ path, reason: messageOf(error) });
       }
     }
   }
@@ -91,7 +107,7 @@ async function readSpecifications(
 async function specificationFiles(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error) => {
     if (errnoOf(error) === "ENOENT") return [];
-    throw wrapError(`read CDI directory "${folder}"`, error);
+    throw error;
   });
   return names
     .filter((name) => EXTENSIONS.has(extname(name)))

@@ -5,13 +5,22 @@ import { readHooks } from "../handlers/read-hooks.ts";
 import { BerthError } from "../lib/errors.ts";
 import { processArguments } from "../spec/process.ts";
 import { userMappingOf } from "../spec/user-namespace.ts";
+import type { CdiEdits } from "../types/cdi.ts";
 import type { ContainerConfig } from "../types/container.ts";
 import type { ContainerRuntime, Hooks, RuntimeOfContainer } from "../types/handler.ts";
 import type { Image } from "../types/image.ts";
 import type { Pod } from "../types/pod.ts";
-import { cdiEdits } from "./cdi-devices.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { EARLY_STAGES, hasHooks } from "./run-hooks.ts";
+
+/** A container that is to be made. */
+export interface ContainerWish {
+  readonly pod: Pod;
+  readonly config: ContainerConfig;
+  readonly image: Image;
+  /** Of the CDI devices in `config`. */
+  readonly edits: Required<CdiEdits>;
+}
 
 /**
  * Null for the native handler without hooks. NOT_FOUND when the pod's handler is not configured any more,
@@ -19,13 +28,11 @@ import { EARLY_STAGES, hasHooks } from "./run-hooks.ts";
  */
 export async function chooseRuntime(
   deps: ContainerDeps,
-  pod: Pod,
-  config: ContainerConfig,
-  image: Image,
+  { pod, config, image, edits }: ContainerWish,
   doing: string,
 ): Promise<ContainerRuntime | null> {
   const handler = await chooseHandler(deps, pod, config, doing);
-  const hooks = await chooseHooks(deps, pod, config, image);
+  const hooks = await chooseHooks(deps, { pod, config, image, edits });
   if (handler === null && Object.keys(hooks).length === 0) return null;
   const runtime = { handler, hooks };
   refuseEarlyHooks(pod, runtime, doing);
@@ -61,11 +68,8 @@ async function chooseHandler(
 
 async function chooseHooks(
   deps: ContainerDeps,
-  pod: Pod,
-  config: ContainerConfig,
-  image: Image,
+  { pod, config, image, edits }: ContainerWish,
 ): Promise<Hooks> {
-  const edits = await cdiEdits(deps.config.cdiSpecDirs, config);
   const ofDevices = hooksOfDevices(edits.hooks);
   if (deps.config.hooksDirs.length === 0) return ofDevices;
   const files = await readHooks(deps.config.hooksDirs);

@@ -30,7 +30,8 @@ import type { ContainerId, PodId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Pod, PodConfig, ProcessRef } from "../types/pod.ts";
 import { makeBundle } from "./bundle.ts";
-import { chooseRuntime } from "./choose-runtime.ts";
+import { cdiEdits } from "./cdi-devices.ts";
+import { type ContainerWish, chooseRuntime } from "./choose-runtime.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 import { creationKey } from "./creation-key.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -97,8 +98,10 @@ async function create(
   const id = newId();
   deps.making.add(id);
   try {
-    const runtime = await chooseRuntime(deps, pod, config, image, doing);
-    return await make(deps, call, { id, pod, image, config, runtime });
+    const edits = await cdiEdits(deps.config.cdiSpecDirs, config, call.log);
+    const wish = { pod, config, image, edits };
+    const runtime = await chooseRuntime(deps, wish, doing);
+    return await make(deps, call, { ...wish, id, runtime });
   } catch (error) {
     // What berth itself refuses says what was being done; a system call that failed does not.
     if (error instanceof BerthError && !(error instanceof KernelError)) throw error;
@@ -108,19 +111,16 @@ async function create(
   }
 }
 
-interface Making {
+interface Making extends ContainerWish {
   readonly id: ContainerId;
-  readonly pod: Pod;
-  readonly image: Image;
-  readonly config: ContainerConfig;
   readonly runtime: ContainerRuntime | null;
 }
 
 function make(deps: ContainerDeps, call: Call, making: Making): Promise<ContainerId> {
-  const { pod, image, config } = making;
+  const { pod, image, config, edits } = making;
   return withSteps("CreateContainer", call, async (steps) => {
     const container = await reserve(deps, call, steps, making);
-    const { planned, process } = await build(deps, call, steps, { pod, image, container });
+    const { planned, process } = await build(deps, call, steps, { pod, image, edits, container });
     await steps.run("commit", () => {
       // The pod may have been stopped meanwhile: then this container must not outlive it.
       requireReadyPod(deps, pod.id, `create container "${config.metadata.name}"`);
@@ -221,9 +221,7 @@ async function undo(deps: ContainerDeps, call: Call, id: ContainerId): Promise<v
   }
 }
 
-interface Parts {
-  readonly pod: Pod;
-  readonly image: Image;
+interface Parts extends Pick<ContainerWish, "pod" | "image" | "edits"> {
   readonly container: Container;
 }
 
@@ -231,9 +229,10 @@ async function build(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  { pod, image, container }: Parts,
+  parts: Parts,
 ): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
-  const planned = await makeParts(deps, call, steps, { pod, image, container });
+  const { pod, container } = parts;
+  const planned = await makeParts(deps, call, steps, parts);
   const { selinux } = planned.input;
   if (selinux != null && container.config.mounts.some((mount) => mount.selinuxRelabel)) {
     await steps.run("relabel", () => relabelVolumes(deps, container.config, selinux));
@@ -253,12 +252,12 @@ async function makeParts(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  { pod, image, container }: Parts,
+  { pod, image, edits, container }: Parts,
 ): Promise<PlannedContainer> {
   const [snapshot, cgroup, planned, logs, bundle] = await Promise.allSettled([
     steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
     steps.run("cgroup", () => makeCgroup(deps, call, container)),
-    steps.run("plan", () => planContainer(deps, pod, container, image)),
+    steps.run("plan", () => planContainer(deps, pod, container, image, edits)),
     steps.run("log-dir", () => makeLogDirectory(container.logPath)),
     container.runtime === null ? null : steps.run("bundle", () => makeBundle(deps, container)),
   ]);

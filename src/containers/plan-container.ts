@@ -8,12 +8,13 @@ import { makeExecTemplate } from "../spec/exec-template.ts";
 import type { ContainerPlanInput, ResolvedUser } from "../spec/inputs.ts";
 import { resolveUser } from "../spec/resolve-user.ts";
 import { containerSelinux } from "../spec/selinux.ts";
+import type { CdiEdits } from "../types/cdi.ts";
 import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
 import type { ImageId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Plan } from "../types/plan.ts";
 import type { Pod } from "../types/pod.ts";
-import { cdiDeviceNodes, cdiEdits } from "./cdi-devices.ts";
+import { cdiDeviceNodes } from "./cdi-devices.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { hostDevices, requestedDevices } from "./device-nodes.ts";
 import { EARLY_STAGES, hasHooks } from "./run-hooks.ts";
@@ -54,13 +55,14 @@ function layersOf(deps: ContainerDeps, image: Image): string[] {
   return image.layers.map((number) => deps.paths.layerRelative(number)).reverse();
 }
 
+/** `edits` are those of the container's CDI devices, as they were read when its runtime was chosen. */
 export async function planContainer(
   deps: ContainerDeps,
   pod: Pod,
   container: Pick<Container, "config" | "snapshot" | "runtime">,
   image: Image,
+  edits: Required<CdiEdits>,
 ): Promise<PlannedContainer> {
-  const edits = await cdiEdits(deps.config.cdiSpecDirs, container.config);
   const config = editedConfig(container.config, edits);
   const { security } = config;
   const withoutDevices = container.runtime?.handler?.privilegedWithoutHostDevices === true;

@@ -1,6 +1,6 @@
 // What pods and containers do once they run: processes, users, files, logs, ends.
 
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -204,8 +204,15 @@ describe("users and files", () => {
     expect(err).toMatch(/Read-only file system.*Operation not permitted/s);
     const shown = await daemon.ask<{ status: object }>("containerStatus", { containerId: id });
     expect(shown.status).toMatchObject({ mounts: [] });
+    writeFileSync(join(folder, "broken.json"), "{");
     const missing = stage.run(pod, "none", BUSYBOX, ["true"], { CDIDevices: [{ name: "berth.test/toy=2" }] });
-    await expect(missing).rejects.toMatchObject({ code: status.NOT_FOUND });
+    await expect(missing).rejects.toMatchObject({
+      code: status.NOT_FOUND,
+      details: expect.stringMatching(/cannot be used.*broken\.json": .*JSON/),
+    });
+    expect(readFileSync(daemon.scratch.log, "utf8")).toMatch(
+      /broken\.json.*CDI specification cannot be used/,
+    );
   });
 
   test("volumes are there, writable or not", async () => {

@@ -3,10 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cdiDeviceNodes, cdiEdits } from "../../../src/containers/cdi-devices.ts";
+import { silentLogger } from "../../../src/lib/call.ts";
 import { cdiNames, editedConfig, joinEdits, parseCdiSpec } from "../../../src/spec/cdi.ts";
 import { containerConfig, volume } from "../spec/fixture.ts";
 
 let root: string;
+let warnings: object[];
 let directories: string[];
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "berth-cdi-"));
@@ -30,7 +32,9 @@ function put(place: "etc" | "run", file: string, value: unknown): void {
 }
 
 function edits(...cdiDevices: string[]) {
-  return cdiEdits(directories, { cdiDevices, annotations: {} });
+  warnings = [];
+  const log = { ...silentLogger, warn: (fields: object) => void warnings.push(fields) };
+  return cdiEdits(directories, { cdiDevices, annotations: {} }, log);
 }
 
 test("devices of one file share what it says of all of them", async () => {
@@ -60,6 +64,24 @@ test("a device of nobody, of two files, and of a broken file", async () => {
   await expect(edits("vendor.example/gpu=9")).rejects.toThrow(/broken\.yaml.*wrong\.json": "kind"/s);
   put("etc", "b.json", GPU);
   await expect(edits("vendor.example/gpu=0")).rejects.toThrow(/a\.json" and ".*b\.json" both describe/);
+});
+
+test("what cannot be read is warned of with its reason, and does not keep other devices away", async () => {
+  put("etc", "a.json", GPU);
+  put("etc", "broken.json", "{");
+  mkdirSync(join(root, "etc", "folder.json"));
+  writeFileSync(join(root, "none"), "");
+  expect((await edits("vendor.example/gpu=1")).env).toContain("GPU=1");
+  expect(warnings).toEqual([
+    { path: join(root, "etc", "broken.json"), error: expect.stringContaining("JSON") },
+    { path: join(root, "etc", "folder.json"), error: "not a regular file" },
+    { path: join(root, "none"), error: expect.stringContaining("ENOTDIR") },
+  ]);
+  await expect(edits("vendor.example/gpu=9")).rejects.toThrow(
+    /cannot be used, mend or remove: ".*broken\.json": .*JSON.*folder\.json": not a regular.*none": ENOTDIR/s,
+  );
+  await edits();
+  expect(warnings).toEqual([]);
 });
 
 test("an edit that berth does not know is not dropped", async () => {
