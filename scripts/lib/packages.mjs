@@ -22,6 +22,7 @@ export const RUN_PACKAGES = ["containernetworking-plugins", "iptables"];
 export const TEST_PACKAGES = [
   "ca-certificates",
   "docker-registry",
+  "openssl",
   "skopeo",
   "umoci",
   "busybox",

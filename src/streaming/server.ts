@@ -1,7 +1,6 @@
 // The HTTP server behind the URLs of Exec, Attach and PortForward. A URL holds a token that is good for one
 // connection. Everything that follows is hostile: whoever found the port may talk to it.
 
-import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, Socket } from "node:net";
@@ -9,6 +8,7 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "../lib/call.ts";
 import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
 import type { StreamingConfig } from "../types/config.ts";
+import { Certificate } from "./certificate.ts";
 import { type ServedConnection, serveUpgrade } from "./serve-upgrade.ts";
 import type { StreamGrants, StreamTarget } from "./target.ts";
 import { TokenDesk } from "./tokens.ts";
@@ -23,17 +23,22 @@ const MAX_CONNECTIONS = 4096;
 const KEEP_ALIVE_MS = 30_000;
 /** How long connections may take to end in good order. */
 const CLOSE_MS = 3_000;
+/** How often the certificate's files are looked at. */
+const CERTIFICATE_MS = 10_000;
 
 const PATH = /^\/(exec|attach|portforward)\/([A-Za-z0-9_-]{1,64})$/;
 
 export interface StreamingOptions {
   readonly streamCreationMs?: number;
+  readonly certificateMs?: number;
 }
 
 export class StreamingServer implements StreamGrants {
   readonly #config: StreamingConfig;
   readonly #log: Logger;
   readonly #streamCreationMs: number;
+  readonly #certificateMs: number;
+  readonly #certificate: Certificate | null;
   readonly #tokens = new TokenDesk<StreamTarget>();
   readonly #connections = new Set<ServedConnection>();
   #server: Server | null = null;
@@ -43,6 +48,8 @@ export class StreamingServer implements StreamGrants {
     this.#config = config;
     this.#log = log;
     this.#streamCreationMs = options.streamCreationMs ?? STREAM_CREATION_MS;
+    this.#certificateMs = options.certificateMs ?? CERTIFICATE_MS;
+    this.#certificate = config.tlsCertificate === "" ? null : new Certificate(config, log);
   }
 
   /** Begins to serve. Rejects, naming the address or the file, when that cannot be. */
@@ -59,7 +66,7 @@ export class StreamingServer implements StreamGrants {
     });
     server.on("error", (error) => this.#log.error({ error: messageOf(error) }, "streaming server"));
     this.#server = server;
-    this.#base = `${this.#config.tlsCertificate === "" ? "http" : "https"}://${hostOf(server)}`;
+    this.#base = `${this.#certificate === null ? "http" : "https"}://${hostOf(server)}`;
   }
 
   get url(): string {
@@ -83,6 +90,7 @@ export class StreamingServer implements StreamGrants {
     const server = this.#server;
     if (server === null) return;
     this.#server = null;
+    this.#certificate?.stop();
     this.#tokens.clear();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
@@ -105,15 +113,15 @@ export class StreamingServer implements StreamGrants {
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
     };
-    const { tlsCertificate, tlsKey } = this.#config;
-    if (tlsCertificate === "") return createServer(options);
-    try {
-      const [cert, key] = await Promise.all([readFile(tlsCertificate), readFile(tlsKey)]);
-      return createTlsServer({ ...options, cert, key, minVersion: "TLSv1.2", handshakeTimeout: REQUEST_MS });
-    } catch (error) {
-      const files = `certificate "${tlsCertificate}" and key "${tlsKey}"`;
-      throw wrapError(`streaming server: ${files}`, error, "INVALID_ARGUMENT");
-    }
+    const certificate = this.#certificate;
+    if (certificate === null) return createServer(options);
+    const server = createTlsServer({
+      ...options,
+      ...(await certificate.read()),
+      handshakeTimeout: REQUEST_MS,
+    });
+    certificate.follow(server, this.#certificateMs);
+    return server;
   }
 
   #take(upgrade: Upgrade): void {
