@@ -11,6 +11,7 @@ import { ImagesSchema, imagesOf } from "./config/images.ts";
 import { RegistrySchema, registryOf } from "./config/registry.ts";
 import { StreamingSchema, streamingOf } from "./config/streaming.ts";
 import { UserNamespacesSchema, userNamespacesOf } from "./config/user-namespaces.ts";
+import { absolutePath } from "./config/values.ts";
 import { BerthError, errnoOf, messageOf } from "./lib/errors.ts";
 import { nearest } from "./lib/nearest.ts";
 import type { BerthConfig } from "./types/config.ts";
@@ -20,8 +21,6 @@ export const DEFAULT_CONFIG_FILE = "/etc/berth/berth.toml";
 const MAX_SOCKET_PATH = 107;
 /** What sockets of terminals add to the state directory: "/o/", 20 digits, "/c" and 6 digits. */
 const STATE_SOCKET_SUFFIX = 31;
-
-const absolutePath = Type.String({ pattern: "^/[^\\u0000]*$" });
 
 /** Keys of berth.toml, as written there. examples/berth.toml explains each. */
 const FileSchema = Type.Object({
@@ -120,7 +119,16 @@ export function parseConfigFile(text: string, path: string): FileConfig {
   const key = wrong.instancePath.slice(1).replaceAll("/", ".").replaceAll("~1", "/");
   const allowed = (wrong.params as { allowedValues?: unknown[] }).allowedValues;
   const which = allowed === undefined ? "" : `: ${allowed.map((one) => JSON.stringify(one)).join(", ")}`;
-  throw new BerthError("INVALID_ARGUMENT", `configuration "${path}": key "${key}" ${wrong.message}${which}`);
+  const kind = descriptionAt(wrong.schemaPath);
+  const what = wrong.keyword === "pattern" && kind !== undefined ? `must be ${kind}` : wrong.message;
+  throw new BerthError("INVALID_ARGUMENT", `configuration "${path}": key "${key}" ${what}${which}`);
+}
+
+/** Of the schema that `path`, such as "#/properties/root", points to. */
+function descriptionAt(path: string): string | undefined {
+  const steps = path.split("/").slice(1);
+  const at = steps.reduce<unknown>((node, step) => (node as Record<string, unknown>)?.[step], FileSchema);
+  return (at as { description?: string } | undefined)?.description;
 }
 
 interface SchemaNode {

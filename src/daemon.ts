@@ -72,6 +72,9 @@ async function main(): Promise<void> {
   const log = makeLog(config, flags.logFile);
   process.on("uncaughtException", (error) => die(log, "uncaught exception", error));
   process.on("unhandledRejection", (error) => die(log, "unhandled rejection", error));
+  // Node's own way would put plain text between the log's lines.
+  process.removeAllListeners("warning");
+  process.on("warning", ({ name, message }) => log.warn({ name, warning: message }, "warning of Node.js"));
   const stop = await start(config, log).catch((error: unknown) => die(log, "start failed", error));
   let stopping = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {

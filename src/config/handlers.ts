@@ -3,8 +3,7 @@
 import { type Static, Type } from "typebox";
 import { BerthError } from "../lib/errors.ts";
 import type { HandlerConfig } from "../types/handler.ts";
-
-const absolutePath = Type.String({ pattern: "^/[^\\u0000]*$" });
+import { absolutePath } from "./values.ts";
 
 export const HandlersSchema = Type.Record(
   Type.String(),

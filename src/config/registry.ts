@@ -3,15 +3,12 @@
 import { type Static, Type } from "typebox";
 import { BerthError, messageOf } from "../lib/errors.ts";
 import type { ProxyConfig, RegistryConfig, RegistryHostConfig } from "../types/config.ts";
+import { absolutePath, httpUrl, optionalPath, PROXY_FORMS, PROXY_PATTERN, proxyUrl } from "./values.ts";
 
-const absolutePath = Type.String({ pattern: "^/[^\\u0000]*$" });
-const optionalPath = Type.String({ pattern: "^(/[^\\u0000]*)?$" });
 const count = Type.Integer({ minimum: 1 });
-const url = Type.String({ pattern: "^https?://[^/\\s]+(/\\S*)?$" });
-const proxyUrl = Type.String({ pattern: "^((https?|socks5h?)://[^/\\s]+/?|direct)?$" });
 
 const HostSchema = Type.Object({
-  mirrors: Type.Optional(Type.Array(url)),
+  mirrors: Type.Optional(Type.Array(httpUrl)),
   plain_http: Type.Optional(Type.Boolean()),
   insecure_skip_verify: Type.Optional(Type.Boolean()),
   ca: Type.Optional(Type.Array(absolutePath)),
@@ -62,12 +59,27 @@ export function registryOf(file: RegistryFile | undefined, env: NodeJS.ProcessEn
 
 /** The file's words win over the environment's, one by one. */
 function proxyOf(file: RegistryFile["proxy"], env: NodeJS.ProcessEnv): ProxyConfig {
-  const said = (name: string) => env[name.toUpperCase()] || env[name] || "";
   return {
-    http: file?.http ?? (said("http_proxy") || said("all_proxy")),
-    https: file?.https ?? (said("https_proxy") || said("all_proxy")),
-    noProxy: file?.no_proxy ?? said("no_proxy"),
+    http: file?.http ?? environmentProxy(env, "HTTP_PROXY", "ALL_PROXY"),
+    https: file?.https ?? environmentProxy(env, "HTTPS_PROXY", "ALL_PROXY"),
+    noProxy: file?.no_proxy ?? (env.NO_PROXY || env.no_proxy || ""),
   };
+}
+
+/** The first variable that is set. As elsewhere "host:port" is an HTTP proxy. */
+function environmentProxy(env: NodeJS.ProcessEnv, ...names: string[]): string {
+  const name = names.flatMap((one) => [one, one.toLowerCase()]).find((one) => env[one]);
+  if (name === undefined) return "";
+  const value = env[name] ?? "";
+  const proxy = value.includes("://") ? value : `http://${value}`;
+  if (new RegExp(PROXY_PATTERN).test(proxy) && URL.canParse(proxy)) return proxy;
+  // Not the whole value: it may hold a password.
+  const scheme = /^[^:/]*:\/\//.exec(value)?.[0] ?? "";
+  throw new BerthError(
+    "INVALID_ARGUMENT",
+    `environment variable ${name} ("${scheme}…"): it must be ${PROXY_FORMS}; correct it, or set ` +
+      "registry.proxy.http and registry.proxy.https in the configuration",
+  );
 }
 
 function hostOf(host: string, table: Static<typeof HostSchema>): RegistryHostConfig {

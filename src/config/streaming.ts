@@ -4,8 +4,7 @@ import { isIP } from "node:net";
 import { type Static, Type } from "typebox";
 import { BerthError } from "../lib/errors.ts";
 import type { StreamingConfig } from "../types/config.ts";
-
-const absolutePath = Type.String({ pattern: "^/[^\\u0000]*$" });
+import { absolutePath } from "./values.ts";
 
 export const StreamingSchema = Type.Object({
   address: Type.Optional(Type.String()),

@@ -26,7 +26,8 @@ export function isLocalAddress(hostname: string): boolean {
   return family !== 0 && ours.check(bare, family === 4 ? "ipv4" : "ipv6");
 }
 
-function bareName(hostname: string): string {
+/** In small letters, and without the brackets that URLs have around IPv6 addresses. */
+export function bareName(hostname: string): string {
   return hostname.replace(/^\[|\]$/g, "").toLowerCase();
 }
 

@@ -6,6 +6,7 @@ import type { ProxyConfig } from "../types/config.ts";
 import { lookupElsewhere } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
 import { environmentProxy } from "./proxies.ts";
+import { socksAgent } from "./socks-agent.ts";
 
 const maxPools = 64;
 /** Answers with more bytes of headers than this are refused. */
@@ -56,8 +57,9 @@ export class Pools {
     const options = { connectTimeout: timeout, maxHeaderSize: maxHeaderBytes };
     if (proxy !== null) {
       // The proxy resolves the names: what they lead to is its business.
-      const uri = proxy.replace(/^socks5h:/, "socks5:");
-      return new ProxyAgent({ ...options, uri, requestTls: { ...tls, allowH2: false, timeout } });
+      const through = { ...options, requestTls: { ...tls, allowH2: false, timeout } };
+      if (/^socks5h?:/.test(proxy)) return socksAgent(proxy, through);
+      return new ProxyAgent({ ...through, uri: proxy });
     }
     const lookup = connection.foreign ? { lookup: lookupElsewhere } : {};
     return new Pool(url.origin, { ...options, allowH2: false, connect: { ...tls, ...lookup, timeout } });

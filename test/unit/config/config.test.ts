@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { registryOf } from "../../../src/config/registry.ts";
 import { loadConfig, makeConfig, parseConfigFile, parseFlags } from "../../../src/config.ts";
 
 const parse = (text: string) => makeConfig(parseConfigFile(text, "berth.toml"));
@@ -31,9 +32,10 @@ describe("the file", () => {
     ['[registry.hosts.x]\nplain_http = true\nca = ["/c"]', "remove one of them"],
     ['[registry.hosts.x.rewrite]\n"(" = "y"', 'key "registry.hosts.x.rewrite"'],
     ['[registry.hosts."https://x"]', 'without "/"'],
-    ['[registry.proxy]\nhttp = "ftp://x"', 'key "registry.proxy.http"'],
+    ['[registry.proxy]\nhttp = "ftp://x"', 'key "registry.proxy.http" must be http://, https://, socks5://'],
+    ['[registry.hosts."r.io"]\nproxy = "socks4://x"', 'key "registry.hosts.r.io.proxy" must be http://'],
     ["root = 3", 'key "root" must be string'],
-    ['root = "relative"', 'key "root"'],
+    ['root = "relative"', 'key "root" must be an absolute path'],
     ['log_level = "loud"', '"debug", "info", "warn", "error"'],
     ["root = ", "berth.toml"],
     ['root = "/x"\nstate = "/x"', "they must differ"],
@@ -49,6 +51,31 @@ describe("the file", () => {
     const active = text.replace(/^#(?! )/gm, "");
     expect(parse(text)).toEqual(parse(""));
     expect(() => parse(active)).not.toThrow();
+  });
+});
+
+describe("proxies of the environment", () => {
+  const of = (env: NodeJS.ProcessEnv, table?: object) => registryOf({ proxy: table ?? {} }, env).proxy;
+
+  test("as the usual variables say, unless the file says otherwise", () => {
+    expect(of({ ALL_PROXY: "socks5://u:p@p:1080", https_proxy: "p:3128", no_proxy: "x" })).toEqual({
+      http: "socks5://u:p@p:1080",
+      https: "http://p:3128",
+      noProxy: "x",
+    });
+    expect(of({ HTTP_PROXY: "http://a", HTTPS_PROXY: "" }, { http: "direct" })).toEqual({
+      http: "direct",
+      https: "",
+      noProxy: "",
+    });
+  });
+
+  test.each([
+    ["HTTPS_PROXY", "socks4://u:hush@p:1080", 'environment variable HTTPS_PROXY ("socks4://…"): it must be'],
+    ["all_proxy", "socks5://u:hush@p:x", 'environment variable all_proxy ("socks5://…")'],
+  ])("%s=%s is refused, without its password", (name, value, message) => {
+    expect(() => of({ [name]: value })).toThrow(message);
+    expect(() => of({ [name]: value })).not.toThrow("hush");
   });
 });
 
