@@ -1,6 +1,7 @@
 // Samples of cgroups: one sweep of the kernel answers all who ask at a time, and for a short while after.
 
 import type { StatsDepth, StatsKernel } from "../kernel/kernel.ts";
+import { filterInTurns, inTurns, mapInTurns } from "../lib/turns.ts";
 import type { Micros } from "../types/ids.ts";
 import type { CgroupSample } from "../types/stats.ts";
 import { decodeSample, type RawSample } from "./decode-sample.ts";
@@ -11,6 +12,8 @@ const FRESH_MS = 500;
 const SHORTEST_RATE_MICROS = 1_000_000;
 /** Cgroups that nobody asked for so long are forgotten. */
 const FORGET_MS = 300_000;
+/** Cgroups per look: their paths and numbers go through the event loop. */
+const AT_ONCE = 256;
 
 export interface SampleWish {
   readonly path: string;
@@ -45,23 +48,26 @@ export class CgroupSampler {
     const sweep = this.#sweeping.then(() => this.#sweep(wishes));
     this.#sweeping = sweep.catch(() => {});
     await sweep;
-    return wishes.map(({ path }) => this.#known.get(path)?.sample ?? null);
+    return await mapInTurns(wishes, ({ path }) => this.#known.get(path)?.sample ?? null);
   }
 
   async #sweep(wishes: readonly SampleWish[]): Promise<void> {
     const now = performance.now();
-    const stale = wishes.filter((wish) => !this.#isFresh(wish, now));
-    if (stale.length > 0) {
-      const reading = await this.#kernel.readStats(stale);
-      for (const [index, wish] of stale.entries()) this.#keep(wish, decodeSample(reading, index), now);
+    const stale = await filterInTurns(wishes, (wish) => !this.#isFresh(wish, now));
+    for (let start = 0; start < stale.length; start += AT_ONCE) {
+      const some = stale.slice(start, start + AT_ONCE);
+      const reading = await this.#kernel.readStats(some);
+      await inTurns(some.entries(), ([index, wish]) => this.#keep(wish, decodeSample(reading, index), now));
     }
-    for (const { path } of wishes) {
+    await inTurns(wishes, ({ path }) => {
       const known = this.#known.get(path);
       if (known !== undefined) known.askedAt = now;
-    }
+    });
     if (now - this.#forgotAt < FORGET_MS) return;
     this.#forgotAt = now;
-    for (const [path, known] of this.#known) if (now - known.askedAt > FORGET_MS) this.#known.delete(path);
+    await inTurns(this.#known, ([path, known]) => {
+      if (now - known.askedAt > FORGET_MS) this.#known.delete(path);
+    });
   }
 
   #isFresh({ path, depth }: SampleWish, now: number): boolean {

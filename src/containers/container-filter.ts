@@ -1,6 +1,6 @@
 // Which containers a list is about.
 
-import type { ContainerState, ListedContainer } from "../types/container.ts";
+import type { ContainerState, MeasuredContainer } from "../types/container.ts";
 import { stateOfContainer } from "./container-lifecycle.ts";
 
 export interface ContainerFilter {
@@ -13,7 +13,7 @@ export interface ContainerFilter {
 }
 
 /** True for containers that match every part of the filter. */
-export function fitsFilter(filter: ContainerFilter): (container: ListedContainer) => boolean {
+export function fitsFilter(filter: ContainerFilter): (container: MeasuredContainer) => boolean {
   const labels = Object.entries(filter.labels ?? {});
   return (container) => {
     if (filter.id !== undefined && !container.id.startsWith(filter.id)) return false;

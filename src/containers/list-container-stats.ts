@@ -1,8 +1,8 @@
 import type { Call } from "../lib/call.ts";
-import { runningContainers } from "../store/containers.ts";
 import type { ContainerStats } from "../types/stats.ts";
-import { type ContainerFilter, fitsFilter } from "./container-filter.ts";
+import type { ContainerFilter } from "./container-filter.ts";
 import type { ContainerDeps } from "./deps.ts";
+import { listContainers } from "./list-containers.ts";
 import { type MeasureDeps, measureContainers } from "./measure-containers.ts";
 
 /** What the running containers that fit the filter use, the oldest first (CRI, ListContainerStats). */
@@ -11,6 +11,5 @@ export async function listContainerStats(
   _call: Call,
   filter: ContainerFilter = {},
 ): Promise<ContainerStats[]> {
-  const fits = fitsFilter(filter);
-  return await measureContainers(deps, runningContainers(deps.store).filter(fits));
+  return await measureContainers(deps, await listContainers(deps, { ...filter, state: "RUNNING" }));
 }

@@ -2,25 +2,26 @@
 
 import type { SampleWish } from "../cgroups/cgroup-sampler.ts";
 import type { StatsDepth } from "../kernel/kernel.ts";
-import type { Container } from "../types/container.ts";
+import { mapInTurns } from "../lib/turns.ts";
+import type { MeasuredContainer } from "../types/container.ts";
 import type { CgroupSample, ContainerStats } from "../types/stats.ts";
 import type { ContainerDeps } from "./deps.ts";
 
 export type MeasureDeps = Pick<ContainerDeps, "sampler" | "layerUsage">;
 
 /** What the sampler is to look at for a container. */
-export function sampleWish({ cgroupPath, startedAt }: Container, depth: StatsDepth): SampleWish {
+export function sampleWish({ cgroupPath, startedAt }: MeasuredContainer, depth: StatsDepth): SampleWish {
   return { path: cgroupPath, depth, since: startedAt };
 }
 
 /** The samples of `containers`, in their order, with what they wrote to their layers. */
 export async function withLayers(
   deps: Pick<MeasureDeps, "layerUsage">,
-  containers: readonly Container[],
+  containers: readonly MeasuredContainer[],
   samples: readonly (CgroupSample | null)[],
 ): Promise<ContainerStats[]> {
   const layers = await deps.layerUsage.usage(containers.map(({ snapshot }) => snapshot));
-  return containers.map((container, index) => ({
+  return await mapInTurns(containers.entries(), ([index, container]) => ({
     container,
     sample: samples[index] ?? null,
     writableLayer: layers[index] ?? null,
@@ -30,8 +31,9 @@ export async function withLayers(
 /** Samples and layers in one go. */
 export async function measureContainers(
   deps: MeasureDeps,
-  containers: readonly Container[],
+  containers: readonly MeasuredContainer[],
 ): Promise<ContainerStats[]> {
-  const samples = await deps.sampler.sample(containers.map((container) => sampleWish(container, 1)));
+  const wishes = await mapInTurns(containers, (container) => sampleWish(container, 1));
+  const samples = await deps.sampler.sample(wishes);
   return await withLayers(deps, containers, samples);
 }

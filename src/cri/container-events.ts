@@ -110,5 +110,5 @@ export function statusesOfPod(
 ): proto.ContainerStatus[] {
   const images = rememberImages(verbs.imageStatus);
   const toProto = (container: Container) => containerStatusToProto(container, images);
-  return verbs.containersInFull({ podId }).map(toProto);
+  return verbs.containersInFull(podId).map(toProto);
 }

@@ -7,14 +7,13 @@ import type { ImageId } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { LinuxResources } from "../types/pod.ts";
 import { containerStates, enumNumber, propagations } from "./enums.ts";
-import { Remembered } from "./list-serializer.ts";
 import { idMappingsToProto, nanoseconds } from "./pod-to-proto.ts";
 import { signalToProto } from "./signals.ts";
 
 /** Finds an image by its id; null when it is not here any more. */
 export type ImageLookup = (id: ImageId) => Image | null;
 
-/** Asks `lookup` once per image, however many containers of a list use it. */
+/** Asks `lookup` once per image, however many containers use it. */
 export function rememberImages(lookup: ImageLookup): ImageLookup {
   const known = new Map<ImageId, Image | null>();
   return (id) => {
@@ -26,24 +25,13 @@ export function rememberImages(lookup: ImageLookup): ImageLookup {
   };
 }
 
-const remembered = new Remembered<ListedContainer["config"], proto.Container>();
-
-/** The same object again as long as nothing changes. */
-export function listedContainerToProto(container: ListedContainer, lookup: ImageLookup): proto.Container {
-  const image = lookup(container.imageId);
-  const state = stateOfContainer(container);
-  const madeOf = `${state} ${shownImage(container, image).image} ${digestReference(container, image)}`;
-  return remembered.get(container.config, madeOf, () => containerToProto(container, lookup));
-}
-
-export function containerToProto(container: ListedContainer, lookup: ImageLookup): proto.Container {
-  const image = lookup(container.imageId);
+export function containerToProto(container: ListedContainer): proto.Container {
   return {
     id: container.id,
     podSandboxId: container.podId,
     metadata: { ...container.config.metadata },
-    image: shownImage(container, image),
-    imageRef: digestReference(container, image),
+    image: shownImage(container),
+    imageRef: digestReference(container),
     state: enumNumber(containerStates, stateOfContainer(container)),
     createdAt: nanoseconds(container.createdAt),
     labels: { ...container.config.labels },
@@ -53,7 +41,9 @@ export function containerToProto(container: ListedContainer, lookup: ImageLookup
 }
 
 export function containerStatusToProto(container: Container, lookup: ImageLookup): proto.ContainerStatus {
-  const { podSandboxId: _pod, ...listed } = containerToProto(container, lookup);
+  const image = lookup(container.imageId);
+  const imageNames = { tag: image?.repoTags[0] ?? null, digest: image?.repoDigests[0] ?? null };
+  const { podSandboxId: _pod, ...listed } = containerToProto({ ...container, imageNames });
   const { resources } = container.config;
   return {
     ...listed,
@@ -81,18 +71,19 @@ export function containerStatusToProto(container: Container, lookup: ImageLookup
  * The image as it was asked for. The kubelet asks by id and tells the user's wording beside it: people
  * are shown a reference rather than the id, as far as one is known.
  */
-function shownImage(container: ListedContainer, image: Image | null): proto.ImageSpec {
+function shownImage(container: ListedContainer): proto.ImageSpec {
   const asked = imageRequestToProto(container.config.image);
   const isId =
     container.imageRef === container.imageId || `sha256:${container.imageRef}` === container.imageId;
   if (!isId) return { ...asked, image: container.imageRef };
-  const reference = asked.userSpecifiedImage || image?.repoTags[0] || image?.repoDigests[0];
+  const { tag, digest } = container.imageNames;
+  const reference = asked.userSpecifiedImage || tag || digest;
   return { ...asked, image: reference ?? container.imageId };
 }
 
 /** "registry/repository@sha256:…", or the image's id when it has no such reference or is gone. */
-function digestReference(container: ListedContainer, image: Image | null): string {
-  return image?.repoDigests[0] ?? container.imageId;
+function digestReference({ imageNames, imageId }: ListedContainer): string {
+  return imageNames.digest ?? imageId;
 }
 
 function imageRequestToProto(image: ImageRequest): proto.ImageSpec {

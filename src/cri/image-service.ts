@@ -1,7 +1,9 @@
 // ImageService of the CRI: which verb stands behind which call. Nothing is decided here.
 
-import type * as proto from "../gen/runtime/v1/api.ts";
-import { batches } from "./batches.ts";
+import * as proto from "../gen/runtime/v1/api.ts";
+import { encodeBatches, encodeList, encodePiece, keepPieces } from "../lib/encode-list.ts";
+import type { ListedImage } from "../types/image.ts";
+import type { ImageHandlers } from "./encoded-lists.ts";
 import { filled, present, text } from "./fields.ts";
 import { authFromProto } from "./image-from-proto.ts";
 import { filesystemToProto, imageToProto } from "./image-to-proto.ts";
@@ -9,14 +11,16 @@ import { imageInfo } from "./info.ts";
 import { type Surroundings, serverStream, unary } from "./intercept.ts";
 import type { CriVerbs } from "./verbs.ts";
 
+const imagePiece = keepPieces((image: ListedImage) => encodePiece(proto.Image, imageToProto(image)));
+
 /** Handlers of every call of ImageService. */
-export function makeImageService(verbs: CriVerbs, edge: Surroundings): proto.ImageServiceServer {
+export function makeImageService(verbs: CriVerbs, edge: Surroundings): ImageHandlers {
   const list = (filter: proto.ImageFilter | undefined) =>
-    verbs.listImages(text(filter?.image?.image ?? "", "filter.image.image")).map(imageToProto);
+    verbs.listImages(text(filter?.image?.image ?? "", "filter.image.image"));
   return {
-    listImages: unary(edge, (_call, { filter }) => ({ images: list(filter) })),
-    streamImages: serverStream(edge, function* (_call, { filter }) {
-      for (const images of batches(list(filter))) yield { images };
+    listImages: unary(edge, async (_call, { filter }) => encodeList(await list(filter), imagePiece)),
+    streamImages: serverStream(edge, async function* (_call, { filter }) {
+      yield* encodeBatches(await list(filter), imagePiece);
     }),
     imageStatus: unary(edge, (_call, { image, verbose }) => {
       const found = verbs.imageStatus(referenceOf(image));

@@ -1,10 +1,10 @@
 // Images and their file systems as the CRI shows them.
 
 import type * as proto from "../gen/runtime/v1/api.ts";
-import type { FilesystemUsage, Image } from "../types/image.ts";
+import type { FilesystemUsage, Image, ListedImage } from "../types/image.ts";
 import { nanoseconds } from "./pod-to-proto.ts";
 
-export function imageToProto(image: Image): proto.Image {
+export function imageToProto(image: Image | ListedImage): proto.Image {
   return {
     id: image.id,
     repoTags: [...image.repoTags],

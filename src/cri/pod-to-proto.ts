@@ -5,18 +5,10 @@ import { stateOfPod } from "../pods/pod-lifecycle.ts";
 import type { Micros } from "../types/ids.ts";
 import type { IdMapping, ListedPod, NamespaceOptions, Pod } from "../types/pod.ts";
 import { enumNumber, namespaceModes, podStates } from "./enums.ts";
-import { Remembered } from "./list-serializer.ts";
 
 /** Nanoseconds since the epoch; 0 for what has not happened. */
 export function nanoseconds(micros: Micros | null): bigint {
   return micros === null ? 0n : BigInt(micros) * 1000n;
-}
-
-const remembered = new Remembered<ListedPod["config"], proto.PodSandbox>();
-
-/** The same object again as long as nothing changes. */
-export function listedPodToProto(pod: ListedPod): proto.PodSandbox {
-  return remembered.get(pod.config, stateOfPod(pod), () => podSandboxToProto(pod));
 }
 
 export function podSandboxToProto(pod: ListedPod): proto.PodSandbox {

@@ -1,17 +1,20 @@
 // RuntimeService of the CRI: which verb stands behind which call. Nothing is decided here.
 
-import type * as proto from "../gen/runtime/v1/api.ts";
+import * as proto from "../gen/runtime/v1/api.ts";
 import { nowMicros } from "../lib/clock.ts";
+import { encodeBatches, encodeList, encodePiece, keepPieces } from "../lib/encode-list.ts";
 import type { BerthConfig } from "../types/config.ts";
-import { batches } from "./batches.ts";
+import type { ListedContainer } from "../types/container.ts";
+import type { ListedPod } from "../types/pod.ts";
 import { type ContainerEvents, statusesOfPod } from "./container-events.ts";
 import { containerConfigFromProto, containerFilterFromProto } from "./container-from-proto.ts";
-import { containerStatusToProto, listedContainerToProto, rememberImages } from "./container-to-proto.ts";
+import { containerStatusToProto, containerToProto } from "./container-to-proto.ts";
+import type { RuntimeHandlers } from "./encoded-lists.ts";
 import { filled, invalidField, present, seconds, text, texts } from "./fields.ts";
 import { containerInfo, podInfo } from "./info.ts";
 import { serverStream, unary } from "./intercept.ts";
 import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
-import { listedPodToProto, nanoseconds, podSandboxStatusToProto } from "./pod-to-proto.ts";
+import { nanoseconds, podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
 import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
 import { resourcesFromProto } from "./security-from-proto.ts";
 import { metricCalls, statsCalls } from "./stats-calls.ts";
@@ -24,8 +27,13 @@ export type RuntimeEdge = StreamingEdge & {
   readonly containerEvents: Pick<ContainerEvents, "read">;
 };
 
+const podPiece = keepPieces((pod: ListedPod) => encodePiece(proto.PodSandbox, podSandboxToProto(pod)));
+const containerPiece = keepPieces((container: ListedContainer) =>
+  encodePiece(proto.Container, containerToProto(container)),
+);
+
 /** Handlers of every call of RuntimeService. */
-export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): proto.RuntimeServiceServer {
+export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): RuntimeHandlers {
   return {
     version: unary(edge, (_call, request) => versionAnswer(request)),
     status: unary(edge, async (_call, { verbose }) =>
@@ -56,9 +64,9 @@ type PodCalls =
   | "updatePodSandboxResources"
   | "streamPodSandboxes";
 
-function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<proto.RuntimeServiceServer, PodCalls> {
+function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<RuntimeHandlers, PodCalls> {
   const list = (filter: proto.PodSandboxFilter | undefined) =>
-    verbs.listPodSandbox(podFilterFromProto(filter)).map(listedPodToProto);
+    verbs.listPodSandbox(podFilterFromProto(filter));
   return {
     runPodSandbox: unary(edge, async (call, { config, runtimeHandler }) => ({
       podSandboxId: await verbs.runPodSandbox(call, {
@@ -93,9 +101,9 @@ function podCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<proto.RuntimeService
       });
       return {};
     }),
-    listPodSandbox: unary(edge, (_call, { filter }) => ({ items: list(filter) })),
-    streamPodSandboxes: serverStream(edge, function* (_call, { filter }) {
-      for (const podSandboxes of batches(list(filter))) yield { podSandboxes };
+    listPodSandbox: unary(edge, async (_call, { filter }) => encodeList(await list(filter), podPiece)),
+    streamPodSandboxes: serverStream(edge, async function* (_call, { filter }) {
+      yield* encodeBatches(await list(filter), podPiece);
     }),
   };
 }
@@ -110,16 +118,9 @@ type ContainerCalls =
   | "streamContainers"
   | "updateContainerResources";
 
-function containerCalls(
-  verbs: CriVerbs,
-  edge: RuntimeEdge,
-): Pick<proto.RuntimeServiceServer, ContainerCalls> {
-  const list = (filter: proto.ContainerFilter | undefined) => {
-    const images = rememberImages(verbs.imageStatus);
-    return verbs
-      .listContainers(containerFilterFromProto(filter))
-      .map((row) => listedContainerToProto(row, images));
-  };
+function containerCalls(verbs: CriVerbs, edge: RuntimeEdge): Pick<RuntimeHandlers, ContainerCalls> {
+  const list = (filter: proto.ContainerFilter | undefined) =>
+    verbs.listContainers(containerFilterFromProto(filter));
   return {
     createContainer: unary(edge, async (call, request) => ({
       containerId: await verbs.createContainer(call, createRequest(request)),
@@ -142,9 +143,9 @@ function containerCalls(
       if (!verbose) return { status, info: {} };
       return { status, info: containerInfo(container, verbs.podSandboxStatus(container.podId).handler) };
     }),
-    listContainers: unary(edge, (_call, { filter }) => ({ containers: list(filter) })),
-    streamContainers: serverStream(edge, function* (_call, { filter }) {
-      for (const containers of batches(list(filter))) yield { containers };
+    listContainers: unary(edge, async (_call, { filter }) => encodeList(await list(filter), containerPiece)),
+    streamContainers: serverStream(edge, async function* (_call, { filter }) {
+      yield* encodeBatches(await list(filter), containerPiece);
     }),
     updateContainerResources: unary(edge, async (call, { containerId, linux, windows }) => {
       if (windows !== undefined) throw invalidField("windows", "is set: berth runs Linux containers only");
@@ -167,7 +168,7 @@ function createRequest(request: proto.CreateContainerRequest): Parameters<CriVer
 function processCalls(
   verbs: CriVerbs,
   edge: RuntimeEdge,
-): Pick<proto.RuntimeServiceServer, "execSync" | "reopenContainerLog"> {
+): Pick<RuntimeHandlers, "execSync" | "reopenContainerLog"> {
   return {
     execSync: unary(edge, (call, { containerId, cmd, timeout }) => {
       const id = filled(containerId, "container_id");

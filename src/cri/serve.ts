@@ -1,14 +1,13 @@
 // Adds the Container Runtime Interface to a gRPC server.
 
 import type { Server, ServerOptions } from "@grpc/grpc-js";
-import { ImageServiceService } from "../gen/runtime/v1/api.ts";
 import type { ImageDeps } from "../images/deps.ts";
 import type { StepObserver } from "../lib/call.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import type { StreamGrants } from "../streaming/target.ts";
 import type { ContainerEvents } from "./container-events.ts";
+import { imageServiceDefinition, runtimeServiceDefinition } from "./encoded-lists.ts";
 import { makeImageService } from "./image-service.ts";
-import { runtimeServiceDefinition } from "./list-serializer.ts";
 import { makeRuntimeService } from "./runtime-service.ts";
 import { bindVerbs } from "./verbs.ts";
 
@@ -32,5 +31,5 @@ export type CriDeps = PodDeps &
 export function serveCri(server: Server, deps: CriDeps): void {
   const verbs = bindVerbs(deps);
   server.addService(runtimeServiceDefinition, makeRuntimeService(verbs, deps));
-  server.addService(ImageServiceService, makeImageService(verbs, deps));
+  server.addService(imageServiceDefinition, makeImageService(verbs, deps));
 }

@@ -2,11 +2,13 @@
 
 import { containersInFull } from "../containers/containers-in-full.ts";
 import type { EventsResponse } from "../gen/berth/v1/engine.ts";
+import { codeOf } from "../lib/errors.ts";
 import { EventFeed } from "../lib/event-feed.ts";
 import type { PodDeps } from "../pods/deps.ts";
-import { podsInFull } from "../pods/pods-in-full.ts";
+import { podSandboxStatus } from "../pods/pod-sandbox-status.ts";
 import type { Container } from "../types/container.ts";
 import type { BerthEvent } from "../types/events.ts";
+import type { PodId } from "../types/ids.ts";
 import type { Pod } from "../types/pod.ts";
 import { containerName, podName } from "./names.ts";
 
@@ -50,15 +52,25 @@ export class EngineEvents {
 function worded(deps: Named, event: BerthEvent): EventsResponse {
   const common = { ...NOTHING, at: BigInt(event.at), action: ACTIONS[event.type] };
   if ("imageId" in event) return { ...common, type: "image", id: event.imageId };
-  const pod = event.type === "pod-removed" ? event.pod : podsInFull(deps, { id: event.podId })[0];
+  const pod = event.type === "pod-removed" ? event.pod : podOf(deps, event.podId);
   if (!("containerId" in event)) {
     return { ...common, type: "pod", id: event.podId, podId: event.podId, name: pod ? podName(pod) : "" };
   }
   const container =
     event.type === "container-removed"
       ? event.container
-      : containersInFull(deps, { podId: event.podId }).find(({ id }) => id === event.containerId);
+      : containersInFull(deps, event.podId).find(({ id }) => id === event.containerId);
   return { ...common, ...ofContainer(container, pod), id: event.containerId, podId: event.podId };
+}
+
+/** Undefined when it is gone, or not ready yet. */
+function podOf(deps: Named, id: PodId): Pod | undefined {
+  try {
+    return podSandboxStatus(deps, id);
+  } catch (error) {
+    if (codeOf(error) === "NOT_FOUND") return undefined;
+    throw error;
+  }
 }
 
 const NOTHING = { id: "", name: "", podId: "", image: "", exitCode: 0, oomKilled: false };

@@ -20,7 +20,7 @@ function handlersOf({ handlers, defaultHandler }: EngineDeps["config"]): Handler
 
 /** What the daemon is, where it keeps things, and how much of them there is. */
 export async function info(deps: EngineDeps): Promise<InfoResponse> {
-  const containers = listContainers(deps, {});
+  const containers = await listContainers(deps);
   const network = await deps.network.status();
   return {
     version,
@@ -33,10 +33,10 @@ export async function info(deps: EngineDeps): Promise<InfoResponse> {
     cgroupControllers: [...deps.host.cgroupControllers],
     networkReady: network.ready,
     networkMessage: network.ready ? "" : `${network.reason}: ${network.message}`,
-    pods: listPodSandbox(deps, {}).length,
+    pods: (await listPodSandbox(deps)).length,
     containers: containers.length,
     containersRunning: containers.filter((row) => stateOfContainer(row) === "RUNNING").length,
-    images: listImages(deps).length,
+    images: (await listImages(deps)).length,
     apparmor: deps.host.apparmor,
     selinux: deps.host.selinux,
     handlers: handlersOf(deps.config),

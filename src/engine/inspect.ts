@@ -1,18 +1,20 @@
 // What is known of one object, in the shape that docker's users expect where it has such a field.
 
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
+import { containerStatus } from "../containers/container-status.ts";
 import type { InspectRequest, InspectResponse } from "../gen/berth/v1/engine.ts";
-import { listImages } from "../images/list-images.ts";
 import { resolveImage } from "../images/resolve-image.ts";
 import { BerthError } from "../lib/errors.ts";
+import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
 import { stateOfPod } from "../pods/pod-lifecycle.ts";
+import { podSandboxStatus } from "../pods/pod-sandbox-status.ts";
 import type { Container } from "../types/container.ts";
 import type { Micros } from "../types/ids.ts";
 import type { Image } from "../types/image.ts";
 import type { Pod } from "../types/pod.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerName, pick, podName } from "./names.ts";
-import { findContainer, podsById } from "./resolve.ts";
+import { findContainer } from "./resolve.ts";
 import { argvOf } from "./summaries.ts";
 
 /** Docker's zero time: what its tools take as "never". */
@@ -24,8 +26,8 @@ const NEVER = "0001-01-01T00:00:00Z";
  * @throws BerthError NOT_FOUND when nothing has that name; INVALID_ARGUMENT for an unknown type or a name
  *   that fits several objects
  */
-export function inspect(deps: EngineDeps, request: InspectRequest): InspectResponse {
-  const finders: Record<string, (name: string) => object> = {
+export async function inspect(deps: EngineDeps, request: InspectRequest): Promise<InspectResponse> {
+  const finders: Record<string, (name: string) => object | Promise<object>> = {
     container: (name) => inspectContainer(deps, name),
     pod: (name) => inspectPod(deps, name),
     image: (name) => inspectImage(deps, name),
@@ -37,7 +39,7 @@ export function inspect(deps: EngineDeps, request: InspectRequest): InspectRespo
       throw new BerthError("INVALID_ARGUMENT", `inspect: type "${type}" is none of container, pod, image`);
     }
     try {
-      return { json: JSON.stringify(find(request.name)) };
+      return { json: JSON.stringify(await find(request.name)) };
     } catch (error) {
       const missing = error instanceof BerthError && error.code === "NOT_FOUND";
       if (!missing || request.type !== "") throw error;
@@ -54,9 +56,11 @@ function textOfBytes(bytes: string): string {
   return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
-function inspectContainer(deps: EngineDeps, wanted: string): object {
-  const { container, pod } = findContainer(deps, wanted);
-  const image = listImages(deps).find(({ id }) => id === container.imageId);
+async function inspectContainer(deps: EngineDeps, wanted: string): Promise<object> {
+  const found = await findContainer(deps, wanted);
+  const container = containerStatus(deps, found.container.id);
+  const pod = podSandboxStatus(deps, container.podId);
+  const image = resolveImage(deps.store, container.imageId);
   const [path = "", ...args] = argvOf(container, image);
   return {
     Id: container.id,
@@ -83,12 +87,12 @@ function inspectContainer(deps: EngineDeps, wanted: string): object {
       Resources: container.config.resources ?? null,
     },
     NetworkSettings: {
-      IPAddress: pod?.network.ips[0] ?? "",
-      IPs: pod?.network.ips ?? [],
-      Ports: pod?.config.portMappings ?? [],
+      IPAddress: pod.network.ips[0] ?? "",
+      IPs: pod.network.ips,
+      Ports: pod.config.portMappings,
     },
     Annotations: container.config.annotations,
-    Pod: pod === undefined ? null : podIdentity(pod),
+    Pod: podIdentity(pod),
     CgroupPath: container.cgroupPath,
     User: container.user,
   };
@@ -110,7 +114,7 @@ function stateJson(container: Container): object {
   };
 }
 
-function configJson(container: Container, image: Image | undefined): object {
+function configJson(container: Container, image: Image | null): object {
   const { config } = container;
   const own = config.envs.map(({ name, value }) => textOfBytes(`${name}=${value}`));
   return {
@@ -138,8 +142,9 @@ function podIdentity(pod: Pod): object {
   };
 }
 
-function inspectPod(deps: EngineDeps, wanted: string): object {
-  const pod = pick("pod", [...podsById(deps).values()], podName, wanted);
+async function inspectPod(deps: EngineDeps, wanted: string): Promise<object> {
+  const { id } = pick("pod", await listPodSandbox(deps), podName, wanted);
+  const pod = podSandboxStatus(deps, id);
   return {
     ...podIdentity(pod),
     State: stateOfPod(pod).toLowerCase(),

@@ -1,8 +1,8 @@
 // Names of containers and pods as people write them: a name, an id, or the beginning of an id.
 
 import { BerthError } from "../lib/errors.ts";
-import type { Container } from "../types/container.ts";
-import type { Pod } from "../types/pod.ts";
+import type { MeasuredContainer } from "../types/container.ts";
+import type { ListedPod } from "../types/pod.ts";
 
 /** Label that `berth run` puts on a pod and its container. */
 export const NAME_LABEL = "berth.name";
@@ -10,7 +10,7 @@ export const NAME_LABEL = "berth.name";
 export const NAMESPACE = "berth";
 
 /** What a listing calls the container: its own name, or "namespace/pod/container" for those of a kubelet. */
-export function containerName(container: Container, pod: Pod | undefined): string {
+export function containerName(container: MeasuredContainer, pod: ListedPod | undefined): string {
   const label = container.config.labels[NAME_LABEL];
   if (label !== undefined && label !== "") return label;
   const own = container.config.metadata.name;
@@ -19,13 +19,13 @@ export function containerName(container: Container, pod: Pod | undefined): strin
   return `${namespace}/${name}/${own}`;
 }
 
-export function podName(pod: Pod): string {
+export function podName(pod: ListedPod): string {
   const { namespace, name } = pod.config.metadata;
   return namespace === NAMESPACE ? name : `${namespace}/${name}`;
 }
 
 /** Whether the pod was made by `berth run`, for one container that it lives and ends with. */
-export function isOwnPod(pod: Pod): boolean {
+export function isOwnPod(pod: ListedPod): boolean {
   return pod.config.metadata.namespace === NAMESPACE && pod.config.labels[NAME_LABEL] !== undefined;
 }
 

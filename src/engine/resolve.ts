@@ -1,29 +1,35 @@
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
-import { containersInFull } from "../containers/containers-in-full.ts";
+import { listContainers } from "../containers/list-containers.ts";
 import type { ResolveRequest, ResolveResponse } from "../gen/berth/v1/engine.ts";
-import { podsInFull } from "../pods/pods-in-full.ts";
-import type { Container } from "../types/container.ts";
-import type { Pod } from "../types/pod.ts";
+import { inTurns } from "../lib/turns.ts";
+import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
+import type { ListedContainer } from "../types/container.ts";
+import type { ListedPod } from "../types/pod.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerName, isOwnPod, pick } from "./names.ts";
 
 /** The pods by id. */
-export function podsById(deps: EngineDeps): Map<string, Pod> {
-  return new Map(podsInFull(deps, {}).map((pod) => [pod.id, pod]));
+export async function podsById(deps: EngineDeps): Promise<Map<string, ListedPod>> {
+  const pods = new Map<string, ListedPod>();
+  await inTurns(await listPodSandbox(deps), (pod) => pods.set(pod.id, pod));
+  return pods;
 }
 
 /** The container that `wanted` names (see pick). */
-export function findContainer(deps: EngineDeps, wanted: string): { container: Container; pod?: Pod } {
-  const pods = podsById(deps);
-  const nameOf = (container: Container) => containerName(container, pods.get(container.podId));
-  const container = pick("container", containersInFull(deps, {}), nameOf, wanted);
+export async function findContainer(
+  deps: EngineDeps,
+  wanted: string,
+): Promise<{ container: ListedContainer; pod?: ListedPod }> {
+  const pods = await podsById(deps);
+  const nameOf = (container: ListedContainer) => containerName(container, pods.get(container.podId));
+  const container = pick("container", await listContainers(deps), nameOf, wanted);
   const pod = pods.get(container.podId);
   return pod === undefined ? { container } : { container, pod };
 }
 
 /** Full ids and the state of the container that the request names. */
-export function resolve(deps: EngineDeps, request: ResolveRequest): ResolveResponse {
-  const { container, pod } = findContainer(deps, request.container);
+export async function resolve(deps: EngineDeps, request: ResolveRequest): Promise<ResolveResponse> {
+  const { container, pod } = await findContainer(deps, request.container);
   return {
     containerId: container.id,
     podId: container.podId,

@@ -10,7 +10,6 @@ import { waitContainer } from "../containers/wait-container.ts";
 import {
   type AttachResponse,
   type AttachStart,
-  type EngineServer,
   EngineService,
   type ExecResponse,
   type ExecStart,
@@ -18,6 +17,7 @@ import {
   type WaitResponse,
 } from "../gen/berth/v1/engine.ts";
 import type { Call } from "../lib/call.ts";
+import { encoded, type Handlers } from "../lib/service-handlers.ts";
 import type { RunningProcess } from "../types/stats.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { EngineEvents } from "./events.ts";
@@ -33,16 +33,23 @@ import { serviceError } from "./status.ts";
 import { containerSummaries, imageSummaries } from "./summaries.ts";
 import { usage } from "./usage.ts";
 
+/** EngineService whose listings are bytes already. */
+const engineDefinition = {
+  ...EngineService,
+  listContainers: encoded(EngineService.listContainers),
+  listImages: encoded(EngineService.listImages),
+};
+
 /** Adds the service berth.v1.Engine to `server`. */
 export function serveEngine(
   server: Server,
   deps: EngineDeps & { readonly engineEvents: Pick<EngineEvents, "read"> },
 ): void {
-  const handlers: EngineServer = {
+  const handlers: Handlers<typeof engineDefinition> = {
     info: unary(deps, () => info(deps)),
     resolve: unary(deps, (_call, request) => resolve(deps, request)),
-    listContainers: unary(deps, () => ({ containers: containerSummaries(deps) })),
-    listImages: unary(deps, () => ({ images: imageSummaries(deps) })),
+    listContainers: unary(deps, () => containerSummaries(deps)),
+    listImages: unary(deps, () => imageSummaries(deps)),
     inspect: unary(deps, (_call, request) => inspect(deps, request)),
     wait: unary(deps, (call, request) => wait(deps, call, request.containerId)),
     signalContainer: unary(deps, async (call, request) => {
@@ -72,7 +79,7 @@ export function serveEngine(
       );
     },
   };
-  server.addService(EngineService, handlers);
+  server.addService(engineDefinition, handlers);
 }
 
 function processToProto({ command, startedMs, cpuMs, ...rest }: RunningProcess): Process {

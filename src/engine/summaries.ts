@@ -1,34 +1,46 @@
-// Rows as a listing shows them.
+// Rows as a listing shows them, and the listings as bytes.
 
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
-import { containersInFull } from "../containers/containers-in-full.ts";
-import type { ContainerSummary, ImageSummary } from "../gen/berth/v1/engine.ts";
+import { listContainers } from "../containers/list-containers.ts";
+import { ContainerSummary, ImageSummary } from "../gen/berth/v1/engine.ts";
 import { listImages } from "../images/list-images.ts";
-import type { Container } from "../types/container.ts";
-import type { Image } from "../types/image.ts";
-import type { Pod } from "../types/pod.ts";
+import { encodeList, encodePiece } from "../lib/encode-list.ts";
+import type { ListedContainer, MeasuredContainer } from "../types/container.ts";
+import type { ListedImage } from "../types/image.ts";
+import type { ListedPod } from "../types/pod.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerName } from "./names.ts";
 import { podsById } from "./resolve.ts";
 
 /** What the container's first process was given: its own command, or the image's (CRI ContainerConfig). */
-export function argvOf(container: Container, image: Image | undefined): string[] {
+export function argvOf(
+  container: MeasuredContainer,
+  image: Pick<ListedImage, "config"> | null | undefined,
+): string[] {
   const { command, args } = container.config;
   if (command.length > 0) return [...command, ...args];
   const entrypoint = image?.config.entrypoint ?? [];
   return [...entrypoint, ...(args.length > 0 ? args : (image?.config.cmd ?? []))];
 }
 
-/** Every container, the youngest first. */
-export function containerSummaries(deps: EngineDeps): ContainerSummary[] {
-  const pods = podsById(deps);
-  const images = new Map(listImages(deps).map((image) => [image.id, image]));
-  return containersInFull(deps, {})
-    .map((container) => summary(container, pods.get(container.podId), images.get(container.imageId)))
-    .sort((a, b) => Number(b.createdAt - a.createdAt));
+/** ListContainersResponse of every container, the youngest first. */
+export async function containerSummaries(deps: EngineDeps): Promise<Buffer> {
+  const images = new Map((await listImages(deps)).map((image) => [image.id, image]));
+  const pods = await podsById(deps);
+  const youngestFirst = (await listContainers(deps)).sort((a, b) => b.createdAt - a.createdAt);
+  return await encodeList(youngestFirst, (container) =>
+    encodePiece(
+      ContainerSummary,
+      summary(container, pods.get(container.podId), images.get(container.imageId)),
+    ),
+  );
 }
 
-function summary(container: Container, pod: Pod | undefined, image: Image | undefined): ContainerSummary {
+function summary(
+  container: ListedContainer,
+  pod: ListedPod | undefined,
+  image: ListedImage | undefined,
+): ContainerSummary {
   const running = stateOfContainer(container) === "RUNNING";
   const mappings = pod?.config.portMappings ?? [];
   return {
@@ -61,24 +73,24 @@ function summary(container: Container, pod: Pod | undefined, image: Image | unde
   };
 }
 
-/** Every image, the youngest first. */
-export function imageSummaries(deps: EngineDeps): ImageSummary[] {
-  return listImages(deps)
-    .map((image) => ({
+/** ListImagesResponse of every image, the youngest first. */
+export async function imageSummaries(deps: EngineDeps): Promise<Buffer> {
+  const dated = (await listImages(deps)).map((image) => ({ image, createdMs: createdAt(image) }));
+  const youngestFirst = dated.sort((a, b) => b.createdMs - a.createdMs);
+  return await encodeList(youngestFirst, ({ image, createdMs }) =>
+    encodePiece(ImageSummary, {
       id: image.id,
       repoTags: [...image.repoTags],
       repoDigests: [...image.repoDigests],
       size: BigInt(image.size),
-      createdMs: BigInt(createdAt(image)),
+      createdMs: BigInt(createdMs),
       pulledAt: BigInt(image.pulledAt),
-    }))
-    .sort((a, b) => Number(b.createdMs - a.createdMs));
+    }),
+  );
 }
 
 /** Milliseconds since the epoch, or 0: the config's `created` is optional and written by anyone. */
-function createdAt(image: Image): number {
-  const config: unknown = JSON.parse(image.configJson);
-  const created = (config as { created?: unknown } | null)?.created;
-  const time = typeof created === "string" ? Date.parse(created) : Number.NaN;
+function createdAt({ created }: ListedImage): number {
+  const time = Date.parse(created);
   return Number.isFinite(time) ? time : 0;
 }

@@ -3,8 +3,8 @@
 // it is the pod's: what the host does not count is 0.
 
 import type * as proto from "../gen/runtime/v1/api.ts";
-import type { Container } from "../types/container.ts";
-import type { Pod } from "../types/pod.ts";
+import type { MeasuredContainer } from "../types/container.ts";
+import type { ListedPod } from "../types/pod.ts";
 import type { ContainerStats, FilesystemCapacity, PodStats } from "../types/stats.ts";
 import type { MetricInfo, Reading } from "./metric.ts";
 import { NETWORK_METRICS } from "./network-metrics.ts";
@@ -46,7 +46,7 @@ export function podMetrics(stats: PodStats, filesystem: FilesystemCapacity | nul
 }
 
 function containerMetrics(
-  pod: Pod,
+  pod: ListedPod,
   stats: ContainerStats,
   filesystem: FilesystemCapacity | null,
 ): proto.ContainerMetrics {
@@ -57,11 +57,11 @@ function containerMetrics(
   };
 }
 
-function podLabels({ config }: Pod): string[] {
+function podLabels({ config }: ListedPod): string[] {
   return [config.metadata.name, config.metadata.namespace];
 }
 
-function containerLabels({ id, config, imageRef }: Container): string[] {
+function containerLabels({ id, config, imageRef }: MeasuredContainer): string[] {
   return [config.metadata.name, id, config.image.userSpecifiedImage || imageRef];
 }
 

@@ -2,21 +2,29 @@
 
 import type { StatsKernel } from "../kernel/kernel.ts";
 import { nowMicros } from "../lib/clock.ts";
+import { inTurns } from "../lib/turns.ts";
 import type { ProcessRef } from "../types/pod.ts";
 import type { InterfaceSample, NetworkSample } from "../types/stats.ts";
 
 /** More than pods have: a container may make interfaces at will. */
 const MOST_INTERFACES = 64;
+/** Processes per look: their texts go through the event loop. */
+const AT_ONCE = 256;
 
 /** Of the network namespaces that the processes are in; null for those that are gone. */
 export async function interfaceCounters(
   kernel: Pick<StatsKernel, "readNetworkDevices">,
   processes: readonly ProcessRef[],
 ): Promise<(NetworkSample | null)[]> {
-  if (processes.length === 0) return [];
-  const texts = await kernel.readNetworkDevices(processes);
-  const at = nowMicros();
-  return texts.map((text) => (text === "" ? null : { at, interfaces: parseNetworkDevices(text) }));
+  const found: (NetworkSample | null)[] = [];
+  for (let start = 0; start < processes.length; start += AT_ONCE) {
+    const texts = await kernel.readNetworkDevices(processes.slice(start, start + AT_ONCE));
+    const at = nowMicros();
+    await inTurns(texts, (text) =>
+      found.push(text === "" ? null : { at, interfaces: parseNetworkDevices(text) }),
+    );
+  }
+  return found;
 }
 
 /** /proc/net/dev without the loopback: two lines of titles, then "name: 16 numbers". */

@@ -3,8 +3,8 @@ import type { Call } from "../lib/call.ts";
 import { within } from "../lib/deadline.ts";
 import type { Paths } from "../paths.ts";
 import type { FilesystemCapacity, PodStats } from "../types/stats.ts";
+import { listPodSandbox } from "./list-pod-sandbox.ts";
 import { measurePods, type PodMeasureDeps } from "./measure-pods.ts";
-import { podsInFull } from "./pods-in-full.ts";
 
 /** A local disk answers at once. What does not is left out, and is not asked again before it has answered. */
 const CAPACITY_TIMEOUT_MS = 200;
@@ -21,7 +21,7 @@ export async function listPodSandboxMetrics(
   _call: Call,
 ): Promise<PodMeasurements> {
   const [pods, filesystem] = await Promise.all([
-    measurePods(deps, podsInFull(deps, { state: "READY" }), 2),
+    listPodSandbox(deps, { state: "READY" }).then((pods) => measurePods(deps, pods, 2)),
     capacityOf(deps.paths.snapshots),
   ]);
   return { pods, filesystem };

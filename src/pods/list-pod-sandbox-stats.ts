@@ -1,8 +1,8 @@
 import type { Call } from "../lib/call.ts";
 import type { PodStats } from "../types/stats.ts";
+import { listPodSandbox } from "./list-pod-sandbox.ts";
 import { measurePods, type PodMeasureDeps } from "./measure-pods.ts";
 import type { PodFilter } from "./pod-filter.ts";
-import { podsInFull } from "./pods-in-full.ts";
 
 /** What the READY pods that fit the filter use, the oldest first (CRI, ListPodSandboxStats). */
 export async function listPodSandboxStats(
@@ -10,5 +10,5 @@ export async function listPodSandboxStats(
   _call: Call,
   filter: PodFilter = {},
 ): Promise<PodStats[]> {
-  return await measurePods(deps, podsInFull(deps, { ...filter, state: "READY" }));
+  return await measurePods(deps, await listPodSandbox(deps, { ...filter, state: "READY" }));
 }

@@ -1,14 +1,17 @@
 // Looks at many pods and their containers at once.
 
+import type { SampleWish } from "../cgroups/cgroup-sampler.ts";
+import { stateOfContainer } from "../containers/container-lifecycle.ts";
 import { sampleWish, withLayers } from "../containers/measure-containers.ts";
 import type { StatsDepth } from "../kernel/kernel.ts";
+import { inTurns, mapInTurns } from "../lib/turns.ts";
 import { interfaceCounters } from "../network/interface-counters.ts";
 import { monitorCgroup } from "../paths.ts";
-import { runningContainers } from "../store/containers.ts";
-import type { Container } from "../types/container.ts";
+import { listedContainers } from "../store/listed.ts";
+import type { MeasuredContainer } from "../types/container.ts";
 import type { PodId } from "../types/ids.ts";
-import type { Pod } from "../types/pod.ts";
-import type { NetworkSample, PodStats } from "../types/stats.ts";
+import type { ListedPod, ProcessRef } from "../types/pod.ts";
+import type { ContainerStats, NetworkSample, PodStats } from "../types/stats.ts";
 import type { PodDeps } from "./deps.ts";
 
 export type PodMeasureDeps = Pick<PodDeps, "store" | "kernel" | "sampler" | "layerUsage">;
@@ -16,47 +19,56 @@ export type PodMeasureDeps = Pick<PodDeps, "store" | "kernel" | "sampler" | "lay
 /** With `depth` 2 the processes' descriptors are counted as well. */
 export async function measurePods(
   deps: PodMeasureDeps,
-  pods: readonly Pod[],
+  pods: readonly ListedPod[],
   depth: StatsDepth = 1,
 ): Promise<PodStats[]> {
-  const running = runningByPod(deps, pods);
-  const containers = pods.flatMap((pod) => running.get(pod.id) ?? []);
-  const wishes = [
-    ...pods.map((pod) => ({ path: pod.cgroupPath, depth: 0 as const, since: pod.readyAt })),
-    ...pods.map((pod) => ({ path: monitorCgroup(pod.cgroupPath), depth: 1 as const, since: pod.readyAt })),
-    ...containers.map((container) => sampleWish(container, depth)),
-  ];
+  const { all, ofPod } = await runningContainers(deps, pods);
+  const wishes: SampleWish[] = [];
+  await inTurns(pods, (pod) => wishes.push({ path: pod.cgroupPath, depth: 0, since: pod.readyAt }));
+  await inTurns(pods, (pod) =>
+    wishes.push({ path: monitorCgroup(pod.cgroupPath), depth: 1, since: pod.readyAt }),
+  );
+  await inTurns(all, (container) => wishes.push(sampleWish(container, depth)));
   const [samples, networks] = await Promise.all([deps.sampler.sample(wishes), networksOf(deps, pods)]);
-  const measured = await withLayers(deps, containers, samples.slice(2 * pods.length));
-  const byPod = Map.groupBy(measured, ({ container }) => container.podId);
-  return pods.map((pod, index) => ({
+  const measured = await withLayers(deps, all, samples.slice(2 * pods.length));
+  const statsOf = new Map<string, ContainerStats>();
+  await inTurns(measured, (stats) => statsOf.set(stats.container.id, stats));
+  return await mapInTurns(pods.entries(), ([index, pod]) => ({
     pod,
     sample: samples[index] ?? null,
     monitor: samples[pods.length + index] ?? null,
     network: networks.get(pod.id) ?? null,
-    containers: byPod.get(pod.id) ?? [],
+    containers: (ofPod.get(pod.id) ?? []).map(({ id }) => statsOf.get(id) as ContainerStats),
   }));
 }
 
-function runningByPod(deps: PodMeasureDeps, pods: readonly Pod[]): Map<PodId, Container[]> {
-  const [only] = pods;
-  const rows = runningContainers(deps.store, pods.length === 1 ? only?.id : undefined);
-  return Map.groupBy(rows, ({ podId }) => podId);
+/** Those of `pods`, one pod after the other, the oldest first. */
+async function runningContainers(deps: PodMeasureDeps, pods: readonly ListedPod[]) {
+  const ofPod = new Map<PodId, MeasuredContainer[]>();
+  await inTurns(pods, ({ id }) => ofPod.set(id, []));
+  await inTurns(await listedContainers(deps.store), (container) => {
+    if (stateOfContainer(container) === "RUNNING") ofPod.get(container.podId)?.push(container);
+  });
+  return { all: [...ofPod.values()].flat(), ofPod };
 }
 
 /** The monitor is in its pod's network namespace: its /proc/<pid>/net shows the pod's interfaces. */
-async function networksOf(deps: PodMeasureDeps, pods: readonly Pod[]): Promise<Map<PodId, NetworkSample>> {
-  const own = pods.flatMap(({ id, netnsPath, monitor }) =>
-    netnsPath === "" || monitor === null ? [] : [{ id, monitor }],
-  );
+async function networksOf(
+  deps: PodMeasureDeps,
+  pods: readonly ListedPod[],
+): Promise<Map<PodId, NetworkSample>> {
+  const own: { id: PodId; monitor: ProcessRef }[] = [];
+  await inTurns(pods, ({ id, netnsPath, monitor }) => {
+    if (netnsPath !== "" && monitor !== null) own.push({ id, monitor });
+  });
   const counters = await interfaceCounters(
     deps.kernel,
     own.map(({ monitor }) => monitor),
   );
   const found = new Map<PodId, NetworkSample>();
-  for (const [index, { id }] of own.entries()) {
+  await inTurns(own.entries(), ([index, { id }]) => {
     const network = counters[index];
     if (network !== undefined && network !== null) found.set(id, network);
-  }
+  });
   return found;
 }

@@ -6,6 +6,7 @@ import type { LayerKernel } from "../kernel/kernel.ts";
 import type { Logger } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
+import { inTurns, mapInTurns } from "../lib/turns.ts";
 import type { Paths } from "../paths.ts";
 import type { LayerSample } from "../types/stats.ts";
 
@@ -45,10 +46,10 @@ export class LayerUsage {
   /** The last result per writable snapshot; null while there is none. */
   async usage(snapshots: readonly number[]): Promise<(LayerSample | null)[]> {
     const now = performance.now();
-    const asked = snapshots.map((snapshot) => this.#ask(snapshot, now));
+    const asked = await mapInTurns(snapshots, (snapshot) => this.#ask(snapshot, now));
     const first = asked.filter(({ sample }) => sample === null).map(({ walking }) => walking);
     if (first.length > 0) await soon(Promise.all(first));
-    this.#forget(now);
+    await this.#forget(now);
     return asked.map(({ sample }) => sample);
   }
 
@@ -81,10 +82,10 @@ export class LayerUsage {
     return join(this.#deps.paths.snapshot(snapshot), "u");
   }
 
-  #forget(now: number): void {
-    for (const [snapshot, { askedAt, walking }] of this.#known) {
+  async #forget(now: number): Promise<void> {
+    await inTurns(this.#known, ([snapshot, { askedAt, walking }]) => {
       if (walking === null && now - askedAt > FORGET_MS) this.#known.delete(snapshot);
-    }
+    });
   }
 }
 

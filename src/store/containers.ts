@@ -143,30 +143,14 @@ export function allContainers(store: Store): Container[] {
     .map((row) => toContainer(row as ContainerRow));
 }
 
-/** Containers that clients may see: those whose CreateContainer committed, the oldest first. */
-export function visibleContainers(store: Store, podId?: PodId): Container[] {
-  const visible = "prepared_at IS NOT NULL";
-  const rows =
-    podId === undefined
-      ? statement(store, `SELECT ${COLUMNS} FROM containers WHERE ${visible} ORDER BY snapshot`).all()
-      : statement(
-          store,
-          `SELECT ${COLUMNS} FROM containers WHERE pod_id = ? AND ${visible} ORDER BY snapshot`,
-        ).all(podId);
-  return rows.map((row) => toContainer(row as ContainerRow));
-}
-
-/** Containers that were started and have not ended, the oldest first; of one pod when it is named. */
-export function runningContainers(store: Store, podId?: PodId): Container[] {
-  const running = "prepared_at IS NOT NULL AND started_at IS NOT NULL AND finished_at IS NULL";
-  const rows =
-    podId === undefined
-      ? statement(store, `SELECT ${COLUMNS} FROM containers WHERE ${running} ORDER BY snapshot`).all()
-      : statement(
-          store,
-          `SELECT ${COLUMNS} FROM containers WHERE pod_id = ? AND ${running} ORDER BY snapshot`,
-        ).all(podId);
-  return rows.map((row) => toContainer(row as ContainerRow));
+/** Containers of the pod that clients may see: those whose CreateContainer committed, the oldest first. */
+export function visibleContainers(store: Store, podId: PodId): Container[] {
+  return statement(
+    store,
+    `SELECT ${COLUMNS} FROM containers WHERE pod_id = ? AND prepared_at IS NOT NULL ORDER BY snapshot`,
+  )
+    .all(podId)
+    .map((row) => toContainer(row as ContainerRow));
 }
 
 /** The commit of CreateContainer. */

@@ -16,6 +16,8 @@ export function openStore(path: string): Store {
     store.pragma("synchronous = NORMAL");
     store.pragma("foreign_keys = ON");
     store.pragma("busy_timeout = 0");
+    // Holds triggers alone, which a full disk must not keep away.
+    store.pragma("temp_store = MEMORY");
     migrate(store, path);
     return store;
   } catch (error) {

@@ -146,11 +146,38 @@ export interface Container {
   readonly runtime: ContainerRuntime | null;
 }
 
-/** As much of a container as a list shows. */
-export type ListedContainer = Pick<
+/** As much of a container as stats are told of. */
+export type MeasuredContainer = Pick<
   Container,
-  "id" | "podId" | "imageId" | "imageRef" | "createdAt" | "preparedAt" | "startedAt" | "finishedAt"
-> & { readonly config: Pick<ContainerConfig, "metadata" | "image" | "labels" | "annotations"> };
+  | "id"
+  | "podId"
+  | "imageId"
+  | "imageRef"
+  | "createdAt"
+  | "preparedAt"
+  | "startedAt"
+  | "finishedAt"
+  | "exitCode"
+  | "oomKilled"
+  | "cgroupPath"
+  | "snapshot"
+> & {
+  readonly config: Pick<
+    ContainerConfig,
+    "metadata" | "image" | "labels" | "annotations" | "command" | "args" | "tty" | "stdin"
+  > & { readonly resources?: Pick<LinuxResources, "cpuShares"> | undefined };
+};
+
+/** What the container's image is called now; null where it has no such name or is not here. */
+export interface ImageNames {
+  /** "registry/repository:tag". */
+  readonly tag: string | null;
+  /** "registry/repository@sha256:…". */
+  readonly digest: string | null;
+}
+
+/** As much of a container as a list shows. */
+export type ListedContainer = MeasuredContainer & { readonly imageNames: ImageNames };
 
 /** What an exec inherits from its container. */
 export interface ExecTemplate {

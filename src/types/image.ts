@@ -36,6 +36,13 @@ export interface Image {
   readonly layers: readonly number[];
 }
 
+/** As much of an image as a list shows. */
+export type ListedImage = Pick<Image, "id" | "size" | "pulledAt" | "pinned" | "repoTags" | "repoDigests"> & {
+  readonly config: Pick<ImageRuntimeConfig, "user" | "entrypoint" | "cmd">;
+  /** As in the image's config: anything. */
+  readonly created: string;
+};
+
 /** A row of `layers`: one unpacked, synced directory. */
 export interface Layer {
   readonly number: number;

@@ -158,9 +158,19 @@ export interface Pod {
 }
 
 /** As much of a pod as a list shows. */
-export type ListedPod = Pick<Pod, "id" | "handler" | "createdAt" | "readyAt" | "stoppedAt" | "removingAt"> & {
-  readonly config: Pick<PodConfig, "metadata" | "labels" | "annotations">;
-};
+export type ListedPod = Pick<
+  Pod,
+  | "id"
+  | "handler"
+  | "createdAt"
+  | "readyAt"
+  | "stoppedAt"
+  | "removingAt"
+  | "monitor"
+  | "netnsPath"
+  | "cgroupPath"
+  | "network"
+> & { readonly config: Pick<PodConfig, "metadata" | "labels" | "annotations" | "portMappings"> };
 
 export type PodState = "READY" | "NOTREADY";
 export type { ByteString };

@@ -1,9 +1,9 @@
 // What is measured of containers and pods. null is what this host or kernel does not count; Infinity is a
 // limit of "max".
 
-import type { Container } from "./container.ts";
+import type { MeasuredContainer } from "./container.ts";
 import type { ByteString, Micros } from "./ids.ts";
-import type { Pod } from "./pod.ts";
+import type { ListedPod } from "./pod.ts";
 
 /** One line of a pressure file (kernel, PSI). Averages are per cent of 10, 60 and 300 seconds. */
 export interface PressureLine {
@@ -109,7 +109,7 @@ export interface LayerSample {
 }
 
 export interface ContainerStats {
-  readonly container: Container;
+  readonly container: MeasuredContainer;
   /** null when the container has no cgroup any more. */
   readonly sample: CgroupSample | null;
   /** null when it was not measured yet. */
@@ -117,7 +117,7 @@ export interface ContainerStats {
 }
 
 export interface PodStats {
-  readonly pod: Pod;
+  readonly pod: ListedPod;
   /** The pod's whole cgroup, the monitor included; null when it is gone. */
   readonly sample: CgroupSample | null;
   /** The monitor's own, with its processes. */

@@ -6,13 +6,13 @@ import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { checkLayers } from "../../../src/images/check-layers.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { repairImage } from "../../../src/images/repair-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { verifyImage } from "../../../src/images/verify-image.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { listBlobs } from "../../../src/store/blobs.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { makeDeps } from "./support/deps.ts";
 import { makeUmociImage, pushLayout } from "./support/umoci-image.ts";
@@ -62,10 +62,10 @@ it.each([
   try {
     await sweepImages(deps, backgroundCall());
     const committed = (step === "commit" && when === "after") || step === "record";
-    const before = listImages(deps);
+    const before = listImageRows(deps.store);
     expect(before).toHaveLength(committed ? 1 : 0);
     const id = await pullImage(deps, backgroundCall(), { image: reference });
-    expect(listImages(deps)).toMatchObject([{ id, layers: { length: 3 } }]);
+    expect(listImageRows(deps.store)).toMatchObject([{ id, layers: { length: 3 } }]);
     expect(namesIn(deps.paths.staging)).toEqual([]);
     expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
     expect(namesIn(join(deps.paths.blobs, "sha256"))).toHaveLength(3);
@@ -90,7 +90,7 @@ it.each([
   const reference = `${registry.host}/e2e/app:v1`;
   const begin = makeDeps(root, {});
   await pullImage(begin, backgroundCall(), { image: reference });
-  const [image] = listImages(begin);
+  const [image] = listImageRows(begin.store);
   truncateSync(join(begin.paths.layer(image?.layers[0] ?? 0), "usr/share/big"), 0);
   await verifyImage(begin, backgroundCall(), { full: false });
   await begin.registry.close();

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ImageDeps } from "../../../src/images/deps.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { repairImage } from "../../../src/images/repair-image.ts";
 import { saveImage } from "../../../src/images/save-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { verifyImage } from "../../../src/images/verify-image.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import { retiredLayers } from "../../../src/store/retired-layers.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { addContainer } from "../../unit/images/support/bench.ts";
@@ -51,7 +51,7 @@ afterEach(async () => {
 const call = backgroundCall();
 const verify = (full: boolean) => verifyImage(deps, call, { full });
 const repair = () => repairImage(deps, call, {});
-const fileOf = (path: string) => join(deps.paths.layer(listImages(deps)[0]?.layers[0] ?? 0), path);
+const fileOf = (path: string) => join(deps.paths.layer(listImageRows(deps.store)[0]?.layers[0] ?? 0), path);
 
 it("finds nothing in sound layers", async () => {
   for (const full of [false, true]) {
@@ -96,7 +96,7 @@ it("a pull mends as well", async () => {
 });
 
 it("a damaged copy stays for the containers that were made from it", async () => {
-  const [image] = listImages(deps);
+  const [image] = listImageRows(deps.store);
   const old = image?.layers[0] ?? 0;
   addContainer(deps.store, "c1", image?.id ?? "");
   truncateSync(fileOf("usr/share/big"), 0);

@@ -6,13 +6,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { ImageDeps } from "../../../src/images/deps.ts";
 import { imageFsInfo } from "../../../src/images/image-fs-info.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import { loadImage } from "../../../src/images/load-image.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { removeImage } from "../../../src/images/remove-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { makeDeps } from "./support/deps.ts";
 import {
@@ -78,7 +78,9 @@ describe("a pull through a mirror", () => {
   it("knows both compressions for one image: the layers are there already", async () => {
     const id = await pull("registry.k8s.io/e2e/app:gzip");
     expect(await pull("registry.k8s.io/e2e/app:zstd")).toBe(id);
-    expect(listImages(deps)).toMatchObject([{ repoTags: { length: 2 }, repoDigests: { length: 2 } }]);
+    expect(listImageRows(deps.store)).toMatchObject([
+      { repoTags: { length: 2 }, repoDigests: { length: 2 } },
+    ]);
     expect(layersLeft()).toHaveLength(3);
   });
 });
@@ -102,7 +104,7 @@ describe("pulls at the same time", () => {
     );
     const results = await Promise.allSettled(pulls);
     expect(results).toMatchObject(results.map(() => ({ status: "rejected", reason: { code: "CANCELLED" } })));
-    expect(listImages(deps)).toEqual([]);
+    expect(listImageRows(deps.store)).toEqual([]);
     expect([...namesIn(deps.paths.staging), ...namesIn(dirname(deps.paths.layer(0)))]).toEqual([]);
   });
 });

@@ -376,7 +376,9 @@ test("listContainers filters by everything together", async () => {
   const id = await running(world);
   const { podId } = world;
   const labels = { tier: "front" };
-  expect(listContainers(world.deps, { id: id.slice(0, 6), podId, state: "RUNNING", labels })).toHaveLength(1);
-  expect(listContainers(world.deps, { state: "EXITED" })).toEqual([]);
-  expect(listContainers(world.deps, { labels: { tier: "back" } })).toEqual([]);
+  expect(
+    await listContainers(world.deps, { id: id.slice(0, 6), podId, state: "RUNNING", labels }),
+  ).toHaveLength(1);
+  expect(await listContainers(world.deps, { state: "EXITED" })).toEqual([]);
+  expect(await listContainers(world.deps, { labels: { tier: "back" } })).toEqual([]);
 });

@@ -3,8 +3,8 @@
 import { type Client, credentials, makeGenericClientConstructor, type ServiceError } from "@grpc/grpc-js";
 import { onTestFinished } from "vitest";
 import { ContainerEvents } from "../../../src/cri/container-events.ts";
+import { imageServiceDefinition, runtimeServiceDefinition } from "../../../src/cri/encoded-lists.ts";
 import { makeImageService } from "../../../src/cri/image-service.ts";
-import { runtimeServiceDefinition } from "../../../src/cri/list-serializer.ts";
 import { makeRuntimeService } from "../../../src/cri/runtime-service.ts";
 import { criServerOptions } from "../../../src/cri/serve.ts";
 import { bindVerbs, type CriVerbs } from "../../../src/cri/verbs.ts";
@@ -60,7 +60,7 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   const surroundings = { log: logger, config, streaming, containerEvents };
   const server = await startServer((grpc) => {
     grpc.addService(runtimeServiceDefinition, makeRuntimeService(verbs, surroundings));
-    grpc.addService(ImageServiceService, makeImageService(verbs, surroundings));
+    grpc.addService(imageServiceDefinition, makeImageService(verbs, surroundings));
   });
   const connect = (service: typeof RuntimeServiceService | typeof ImageServiceService) => {
     const Constructor = makeGenericClientConstructor(service, "");

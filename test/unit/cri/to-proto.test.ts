@@ -147,23 +147,25 @@ describe("a container's status", () => {
 
   it("names an image that was asked for by its id, and one that is gone", () => {
     const byId = container({ imageRef: IMAGE_ID });
-    expect(containerToProto(byId, () => image).image?.image).toBe("docker.io/library/busybox:1");
-    expect(containerToProto(byId, () => null)).toMatchObject({
+    const named = { tag: "docker.io/library/busybox:1", digest: null };
+    const gone = { tag: null, digest: null };
+    expect(containerToProto({ ...byId, imageNames: named }).image?.image).toBe(named.tag);
+    expect(containerToProto({ ...byId, imageNames: gone })).toMatchObject({
       image: { image: IMAGE_ID },
       imageRef: IMAGE_ID,
     });
-    const named = containerConfig({ image: { ...byId.config.image, userSpecifiedImage: "mine" } });
-    expect(containerToProto({ ...byId, config: named }, () => image).image?.image).toBe("mine");
+    const config = containerConfig({ image: { ...byId.config.image, userSpecifiedImage: "mine" } });
+    expect(containerToProto({ ...byId, config, imageNames: named }).image?.image).toBe("mine");
   });
 
-  it("asks for each image of a list once, also for one that is gone", () => {
+  it("asks for each image once, also for one that is gone", () => {
     const asked: string[] = [];
     const lookup = rememberImages((id) => {
       asked.push(id);
       return id === IMAGE_ID ? image : null;
     });
     for (const imageId of [IMAGE_ID, IMAGE_ID, "sha256:b", "sha256:b"]) {
-      containerToProto(container({ imageId }), lookup);
+      containerStatusToProto(container({ imageId }), lookup);
     }
     expect(asked).toEqual([IMAGE_ID, "sha256:b"]);
   });

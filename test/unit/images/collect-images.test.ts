@@ -3,12 +3,11 @@ import { imagesOf } from "../../../src/config/images.ts";
 import { collectImages } from "../../../src/images/collect-images.ts";
 import type { ImageDeps } from "../../../src/images/deps.ts";
 import { ImageCollector } from "../../../src/images/image-collector.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import { pruneImages } from "../../../src/images/prune-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { tagImage } from "../../../src/images/tag-image.ts";
 import { setPins } from "../../../src/store/image-refs.ts";
-import { markLocal } from "../../../src/store/images.ts";
+import { listImageRows, markLocal } from "../../../src/store/images.ts";
 import type { BerthConfig } from "../../../src/types/config.ts";
 import { addContainer, type Bench, makeBench, makeCall, testLimits } from "./support/bench.ts";
 import { type FakeLayers, fakeLayers } from "./support/fake-layers.ts";
@@ -40,7 +39,7 @@ function age(id: string, minutes: number): void {
   bench.deps.store.prepare(sql).run({ 1: minutes * 60_000_000, 2: id });
 }
 
-const left = () => listImages(bench.deps).map(({ repoTags }) => repoTags[0] ?? "-");
+const left = () => listImageRows(bench.deps.store).map(({ repoTags }) => repoTags[0] ?? "-");
 
 function withConfig(gc: NonNullable<Parameters<typeof imagesOf>[0]>["gc"]): ImageDeps {
   const images = { ...imagesOf({ ...(gc === undefined ? {} : { gc }) }), ...testLimits };

@@ -3,8 +3,8 @@ import { gzipSync } from "node:zlib";
 import { type Pack, pack } from "tar-stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import { loadImage } from "../../../src/images/load-image.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import { mediaTypes } from "../../../src/types/oci-image.ts";
 import { type Bench, makeBench, makeCall, testLimits } from "./support/bench.ts";
 import { fakeLayers, sha256 } from "./support/fake-layers.ts";
@@ -78,7 +78,7 @@ function withHeader(header: Buffer, type: string, size: number): Buffer {
 
 function expectNothing() {
   expect(bench.left()).toEqual({ staging: [], layers: [] });
-  expect(listImages(bench.deps)).toEqual([]);
+  expect(listImageRows(bench.deps.store)).toEqual([]);
 }
 
 describe("loadImage", () => {

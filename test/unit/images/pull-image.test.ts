@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import type { PullProgress } from "../../../src/images/progress.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import { mediaTypes } from "../../../src/types/oci-image.ts";
 import { type Bench, makeBench, makeCall } from "./support/bench.ts";
 import { type FakeLayers, fakeLayers, sha256 } from "./support/fake-layers.ts";
@@ -34,7 +34,7 @@ const blobRequests = () => registry.paths().filter((path) => path.includes("/blo
 /** Nothing is left of a pull that failed. */
 function expectNothing() {
   expect(bench.left()).toEqual({ staging: [], layers: [] });
-  expect(listImages(bench.deps)).toEqual([]);
+  expect(listImageRows(bench.deps.store)).toEqual([]);
   expect(bench.deps.store.prepare("SELECT count(*) AS n FROM layers").get()).toEqual({ n: 0 });
   expect(bench.events).toEqual([]);
 }
@@ -64,7 +64,7 @@ describe("pullImage", () => {
     const { digest } = makeImage(registry, "a/b", "v1", ["one"]);
     await pull(`reg.test/a/b@${digest}`);
     expect(imageStatus(bench.deps, `reg.test/a/b@${digest}`)?.repoTags).toEqual([]);
-    expect(listImages(bench.deps)).toMatchObject([{ repoDigests: [`reg.test/a/b@${digest}`] }]);
+    expect(listImageRows(bench.deps.store)).toMatchObject([{ repoDigests: [`reg.test/a/b@${digest}`] }]);
   });
 
   it("chooses this machine's platform, and knows the image by the index's digest", async () => {
@@ -79,7 +79,7 @@ describe("pullImage", () => {
     const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
     const { digest } = registry.addManifest("a/b", "v1", index, mediaTypes.ociIndex);
     await pull("reg.test/a/b:v1");
-    expect(listImages(bench.deps)).toMatchObject([
+    expect(listImageRows(bench.deps.store)).toMatchObject([
       { manifestDigest: entry.digest, repoDigests: [`reg.test/a/b@${digest}`] },
     ]);
   });
@@ -99,7 +99,9 @@ describe("pullImage", () => {
     const list = { schemaVersion: 2, mediaType: mediaTypes.dockerList, manifests };
     registry.addManifest("a/b", "v1", list, mediaTypes.dockerList);
     await pull("reg.test/a/b:v1");
-    expect(listImages(bench.deps)).toMatchObject([{ manifestDigest: digest, layers: { length: 1 } }]);
+    expect(listImageRows(bench.deps.store)).toMatchObject([
+      { manifestDigest: digest, layers: { length: 1 } },
+    ]);
   });
 
   it("fetches nothing that is there already", async () => {
@@ -118,7 +120,7 @@ describe("pullImage", () => {
     await pull("reg.test/a/b:v1");
     const second = makeImage(registry, "a/b", "v1", ["two"]);
     await pull("reg.test/a/b:v1");
-    expect(listImages(bench.deps)).toMatchObject([
+    expect(listImageRows(bench.deps.store)).toMatchObject([
       { id: first.id, repoTags: [], repoDigests: [`reg.test/a/b@${first.digest}`] },
       { id: second.id, repoTags: ["reg.test/a/b:v1"] },
     ]);
@@ -128,7 +130,7 @@ describe("pullImage", () => {
     makeImage(registry, "a/b", "v1", ["same", "two", "same"]);
     // The third is zstd by its place but the same tar: one diff ID, two blobs.
     await pull("reg.test/a/b:v1");
-    const [image] = listImages(bench.deps);
+    const [image] = listImageRows(bench.deps.store);
     const contents = image?.layers.map((n) =>
       readFileSync(join(bench.deps.paths.layer(n), "content.tar"), "utf8"),
     );

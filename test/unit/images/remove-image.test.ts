@@ -10,6 +10,7 @@ import { removeImage } from "../../../src/images/remove-image.ts";
 import { resolveImage } from "../../../src/images/resolve-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import { addContainer, type Bench, makeBench, makeCall } from "./support/bench.ts";
 import { type FakeLayers, fakeLayers, sha256 } from "./support/fake-layers.ts";
 import { makeImage, RegistryServer } from "./support/registry-server.ts";
@@ -47,8 +48,8 @@ describe("resolveImage", () => {
     for (const name of ["busybox", hex.slice(0, 5), `sha256:${"0".repeat(64)}`, "ffffff"]) {
       expect(resolveImage(bench.deps.store, name), name).toBeNull();
     }
-    expect(listImages(bench.deps, id)).toHaveLength(1);
-    expect(listImages(bench.deps, "reg.test/none")).toEqual([]);
+    expect(await listImages(bench.deps, id)).toHaveLength(1);
+    expect(await listImages(bench.deps, "reg.test/none")).toEqual([]);
     expect(() => resolveImage(bench.deps.store, "Not valid")).toThrow("parse image reference");
   });
 });
@@ -59,7 +60,9 @@ describe("removeImage", () => {
     makeImage(registry, "a/c", "v2", ["one", "two"]);
     await pull("reg.test/a/b:v1");
     await pull("reg.test/a/c:v2");
-    expect(listImages(bench.deps)).toMatchObject([{ repoTags: ["reg.test/a/b:v1", "reg.test/a/c:v2"] }]);
+    expect(listImageRows(bench.deps.store)).toMatchObject([
+      { repoTags: ["reg.test/a/b:v1", "reg.test/a/c:v2"] },
+    ]);
     await remove("reg.test/a/c:v2");
     expect(imageStatus(bench.deps, "reg.test/a/b:v1")).toBeNull();
     expect(bench.left()).toEqual({ staging: [], layers: [] });
@@ -83,7 +86,7 @@ describe("removeImage", () => {
     await pull("reg.test/a/b:v1");
     await Promise.all([1, 2, 3, 4, 5].map(() => remove(id)));
     await remove("reg.test/a/b:v1");
-    expect(listImages(bench.deps)).toEqual([]);
+    expect(listImageRows(bench.deps.store)).toEqual([]);
   });
 
   it("refuses an image in use, and names the container", async () => {
@@ -101,7 +104,7 @@ describe("removeImage", () => {
         message: expect.stringContaining('container "c1" uses it'),
       });
     }
-    expect(listImages(bench.deps)).toHaveLength(2);
+    expect(listImageRows(bench.deps.store)).toHaveLength(2);
   });
 
   it("leaves the layers that a running pull needs", async () => {
@@ -130,7 +133,7 @@ describe("sweepImages", () => {
     makeImage(registry, "a/b", "v1", ["one"]);
     await pull("reg.test/a/b:v1");
     expect(await sweepImages(bench.deps, makeCall())).toEqual({ removed: 0, missing: [] });
-    expect(listImages(bench.deps)).toHaveLength(1);
+    expect(listImageRows(bench.deps.store)).toHaveLength(1);
   });
 
   it("works before anything was pulled", async () => {

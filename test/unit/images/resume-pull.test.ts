@@ -5,10 +5,10 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { listImages } from "../../../src/images/list-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
 import { sweepUnfinished } from "../../../src/images/sweep-unfinished.ts";
+import { listImageRows } from "../../../src/store/images.ts";
 import type { LayerRecord } from "../../../src/types/pull.ts";
 import { type Bench, makeBench, makeCall } from "./support/bench.ts";
 import { type FakeLayers, fakeLayers } from "./support/fake-layers.ts";
@@ -70,7 +70,7 @@ function breakAfter(server: RegistryServer, bytes: number): void {
 }
 
 function expectWhole(): void {
-  const [row] = listImages(bench.deps);
+  const [row] = listImageRows(bench.deps.store);
   const contents = row?.layers.map((n) =>
     readFileSync(join(bench.deps.paths.layer(n), "content.tar"), "utf8"),
   );

@@ -2,14 +2,13 @@ import { readdirSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imagesOf } from "../../../src/config/images.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { listImages } from "../../../src/images/list-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { rebuildImages } from "../../../src/images/rebuild-images.ts";
 import { removeImage } from "../../../src/images/remove-image.ts";
 import { tagImage } from "../../../src/images/tag-image.ts";
 import { untagImage } from "../../../src/images/untag-image.ts";
 import { setPins } from "../../../src/store/image-refs.ts";
-import { idleImages } from "../../../src/store/images.ts";
+import { idleImages, listImageRows } from "../../../src/store/images.ts";
 import { openStore } from "../../../src/store/open.ts";
 import { type Bench, makeBench, makeCall } from "./support/bench.ts";
 import { fakeLayers } from "./support/fake-layers.ts";
@@ -72,7 +71,7 @@ describe("untagImage", () => {
       untagged: ["reg.test/a/b:v1", `reg.test/a/b@${digest}`],
       removed: true,
     });
-    expect(listImages(bench.deps)).toEqual([]);
+    expect(listImageRows(bench.deps.store)).toEqual([]);
     await expect(untag("mine")).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
@@ -93,7 +92,7 @@ describe("untagImage", () => {
     expect(await untag("reg.test/a/b:v1", true)).toMatchObject({ removed: true });
     await pull("reg.test/a/b:v1");
     await removeImage(bench.deps, makeCall(), id);
-    expect(listImages(bench.deps)).toEqual([]);
+    expect(listImageRows(bench.deps.store)).toEqual([]);
   });
 });
 
@@ -146,11 +145,11 @@ describe("records", () => {
     await pull("reg.test/a/b:v1");
     await pull("reg.test/a/c:v1");
     await tag("reg.test/a/b:v1", "mine");
-    const before = listImages(bench.deps);
+    const before = listImageRows(bench.deps.store);
     const empty = { ...bench.deps, store: openStore(":memory:") };
     const report = await rebuildImages(empty, makeCall());
     expect(report).toEqual({ rebuilt: before.map(({ id }) => id), left: 0 });
-    expect(listImages(empty)).toEqual(before);
+    expect(listImageRows(empty.store)).toEqual(before);
     empty.store.close();
   });
 

@@ -54,7 +54,7 @@ describe("runPodSandbox", () => {
       expectNothingLeft(world);
       world.failAt = undefined;
       await run(world);
-      expect(listPodSandbox(world.deps)).toHaveLength(1);
+      expect(await listPodSandbox(world.deps)).toHaveLength(1);
     });
   }
 
@@ -101,14 +101,19 @@ describe("runPodSandbox", () => {
     expect(allPods(world.deps.store)).toHaveLength(1);
     world.network.setUpError = undefined;
     const id = await run(world);
-    expect(listPodSandbox(world.deps).map((pod) => pod.id)).toEqual([id]);
+    expect((await listPodSandbox(world.deps)).map((pod) => pod.id)).toEqual([id]);
   });
 
   test("is not visible before its commit", async () => {
     const world = makeWorld();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.network.gate = promise;
     const running = run(world);
-    expect(listPodSandbox(world.deps)).toEqual([]);
+    await expect.poll(() => world.network.calls).toEqual(["setUp"]);
+    expect(await listPodSandbox(world.deps)).toEqual([]);
+    resolve();
     await running;
+    expect(await listPodSandbox(world.deps)).toHaveLength(1);
   });
 
   test("needs neither namespace nor network with host network", async () => {
@@ -214,11 +219,11 @@ test("listPodSandbox filters by id prefix, state and labels together", async () 
   const world = makeWorld();
   const id = await run(world);
   expect(
-    listPodSandbox(world.deps, { id: id.slice(0, 8), state: "READY", labels: { app: "web" } }),
+    await listPodSandbox(world.deps, { id: id.slice(0, 8), state: "READY", labels: { app: "web" } }),
   ).toHaveLength(1);
-  expect(listPodSandbox(world.deps, { state: "NOTREADY" })).toEqual([]);
-  expect(listPodSandbox(world.deps, { labels: { app: "db" } })).toEqual([]);
-  expect(listPodSandbox(world.deps, { labels: { constructor: "x" } })).toEqual([]);
+  expect(await listPodSandbox(world.deps, { state: "NOTREADY" })).toEqual([]);
+  expect(await listPodSandbox(world.deps, { labels: { app: "db" } })).toEqual([]);
+  expect(await listPodSandbox(world.deps, { labels: { constructor: "x" } })).toEqual([]);
 });
 
 describe("resolv.conf", () => {

@@ -93,7 +93,7 @@ test("an interrupted run is undone, and its name is free at once", async () => {
   await recover(world, deps);
   const id = await runPodSandbox(deps, world.call, request);
   await expect.poll(() => allPods(deps.store).map((pod) => pod.id)).toEqual([id]);
-  expect(listPodSandbox(deps)).toHaveLength(1);
+  expect(await listPodSandbox(deps)).toHaveLength(1);
 });
 
 test("a pod of run --rm goes when its container has ended", async () => {

@@ -1,68 +1,100 @@
-// Lists read what changes and remember the rest; they must never show what is not true any more.
+// Lists read only what changed; they must never show what is not true any more, and never hold up the loop.
 
-import { expect, it } from "vitest";
-import { createContainer } from "../../../src/containers/create-container.ts";
-import { startContainer } from "../../../src/containers/start-container.ts";
-import { listedContainerToProto } from "../../../src/cri/container-to-proto.ts";
-import { runtimeServiceDefinition } from "../../../src/cri/list-serializer.ts";
-import { listedPodToProto } from "../../../src/cri/pod-to-proto.ts";
-import { ListContainersResponse, ListPodSandboxResponse } from "../../../src/gen/runtime/v1/api.ts";
-import { removePodSandbox } from "../../../src/pods/remove-pod-sandbox.ts";
-import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
-import { stopPodSandbox } from "../../../src/pods/stop-pod-sandbox.ts";
-import { commitContainerExited } from "../../../src/store/containers.ts";
-import { listedContainers, listedPods } from "../../../src/store/listed.ts";
-import type { Image } from "../../../src/types/image.ts";
-import { containerConfig, makeWorld, podConfig } from "../containers/world.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { fill } from "../../../bench/list/fill.ts";
+import { listedContainers, listedImages, listedPods } from "../../../src/store/listed.ts";
+import { openStore, type Store } from "../../../src/store/open.ts";
 
-it("shows every change of state, what is new, and nothing that is gone", async () => {
-  const { deps, call } = makeWorld();
-  const { store } = deps;
-  const podId = await runPodSandbox(deps, call, { config: podConfig(), handler: "" });
-  expect(listedContainers(store)).toEqual([]);
-  const id = await createContainer(deps, call, { podId, config: containerConfig() });
-  let tags = ["one:1"];
-  const image = () => ({ repoTags: tags, repoDigests: [] }) as unknown as Image;
-  const shown = () => listedContainers(store).map((row) => listedContainerToProto(row, image));
-  expect(shown()).toMatchObject([{ id, state: 0, labels: { tier: "front" }, metadata: { name: "c" } }]);
-  expect(shown()[0]).toBe(shown()[0]);
-  await startContainer(deps, call, id);
-  expect(shown()).toMatchObject([{ state: 1, image: { image: "one:1" } }]);
-  tags = ["two:2"];
-  expect(shown()).toMatchObject([{ image: { image: "two:2" } }]);
-  const exit = { finishedAt: 5, exitCode: 0, signal: 0, oomKilled: false, reason: "Completed", message: "" };
-  commitContainerExited(store, id, exit);
-  expect(shown()).toMatchObject([{ state: 2 }]);
-  expect(listedContainers(store, "0".repeat(64))).toEqual([]);
+let store: Store;
+/** Never goes back, as the real one. */
+let clock = performance.now() + 1_000;
 
-  const pods = () => listedPods(store).map(listedPodToProto);
-  expect(pods()).toMatchObject([{ id: podId, state: 0 }]);
-  expect(pods()[0]).toBe(pods()[0]);
-  await stopPodSandbox(deps, call, podId);
-  expect(pods()).toMatchObject([{ state: 1 }]);
-  await removePodSandbox(deps, call, podId);
-  expect([...pods(), ...shown()]).toEqual([]);
+beforeEach(() => {
+  store = openStore(":memory:");
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  store.close();
 });
 
-it("answers with the same bytes as the generated code", async () => {
-  const { deps, call } = makeWorld();
-  const podId = await runPodSandbox(deps, call, { config: podConfig(), handler: "" });
-  for (const name of ["a", "b", "c"]) {
-    const config = containerConfig({
-      metadata: { name, attempt: 0 },
-      annotations: { note: "ü".repeat(300) },
+const ids = async () => (await listedContainers(store)).map(({ id }) => id);
+
+describe("a view", () => {
+  it("gives the same row until that row changes", async () => {
+    fill(store, 700);
+    const before = await listedContainers(store);
+    expect(before).toHaveLength(700);
+    expect(await listedContainers(store)).toBe(before);
+    const { id } = before[300] ?? { id: "" };
+    store.prepare("UPDATE containers SET exit_code = 9 WHERE id = ?").run(id);
+    const after = await listedContainers(store);
+    expect(after.filter((row, index) => row !== before[index])).toEqual([{ ...before[300], exitCode: 9 }]);
+    // What was given out stays as it was.
+    expect(before[300]?.exitCode).toBe(0);
+  });
+
+  it("forgets rows that are gone, and shows them again when the deletion is taken back", async () => {
+    fill(store, 3);
+    const before = await ids();
+    const [first = ""] = before;
+    const broken = store.transaction(() => {
+      store.prepare("DELETE FROM containers WHERE id = ?").run(first);
+      throw new Error("rolled back");
     });
-    await createContainer(deps, call, { podId, config });
-  }
-  const containers = listedContainers(deps.store).map((row) => listedContainerToProto(row, () => null));
-  const items = listedPods(deps.store).map(listedPodToProto);
-  const { listContainers, streamContainers, listPodSandbox } = runtimeServiceDefinition;
-  for (let round = 0; round < 2; round++) {
-    const expected = Buffer.from(ListContainersResponse.encode({ containers }).finish());
-    expect(listContainers.responseSerialize({ containers })).toEqual(expected);
-    expect(streamContainers.responseSerialize({ containers })).toEqual(expected);
-    const pods = Buffer.from(ListPodSandboxResponse.encode({ items }).finish());
-    expect(listPodSandbox.responseSerialize({ items })).toEqual(pods);
-  }
-  expect(listContainers.responseSerialize({ containers: [] })).toHaveLength(0);
+    expect(() => broken()).toThrow("rolled back");
+    expect(await ids()).toEqual(before);
+    store.prepare("DELETE FROM containers WHERE id = ?").run(first);
+    expect(await ids()).toEqual(before.slice(1));
+  });
+
+  it("is of one instant: what changes while it is read is in it as a whole or not at all", async () => {
+    fill(store, 600);
+    const listing = listedContainers(store);
+    // Between the pieces of the first look: every row at once.
+    await new Promise((resolve) => setImmediate(resolve));
+    store.exec("UPDATE containers SET exit_code = 7");
+    const codes = new Set((await listing).map(({ exitCode }) => exitCode));
+    expect(codes.size).toBe(1);
+  });
+
+  it("survives a row that cannot be read", async () => {
+    fill(store, 5);
+    const text = store.prepare("SELECT config FROM containers WHERE snapshot = 3").pluck().get();
+    store.exec("UPDATE containers SET config = '{' WHERE snapshot = 3");
+    await expect(listedContainers(store)).rejects.toThrow("malformed JSON");
+    store.prepare("UPDATE containers SET config = ? WHERE snapshot = 3").run(text);
+    expect(await listedContainers(store)).toHaveLength(5);
+  });
+
+  it("takes an image's own config for what it is: anybody's", async () => {
+    const add = store.prepare(`INSERT INTO images (id, size, config, config_json, manifest_digest, manifest,
+        manifest_type, architecture, os, pulled_at)
+      VALUES (?, 1, '{"user":"u","entrypoint":[],"cmd":[]}', ?, 'd', x'00', 'm', 'amd64', 'linux', 1)`);
+    const deep = `{"created":"2026-01-01T00:00:00Z","x":${"[".repeat(2_000)}${"]".repeat(2_000)}}`;
+    add.run("sha256:a", '{"created":"2026-01-01T00:00:00Z"}');
+    add.run("sha256:b", '{"created":{"no":"date"}}');
+    add.run("sha256:c", deep);
+    const created = (await listedImages(store)).map((image) => [image.id, image.created]);
+    expect(created[0]).toEqual(["sha256:a", "2026-01-01T00:00:00Z"]);
+    expect(created).toHaveLength(3);
+  });
+});
+
+describe("the loop", () => {
+  it.each([
+    ["containers", listedContainers],
+    ["pods", listedPods],
+  ])("turns while the first list of %s is read", async (_, list) => {
+    fill(store, 400);
+    // Every look at the clock takes 0.1 ms: some four rows make a piece.
+    vi.spyOn(performance, "now").mockImplementation(() => (clock += 0.1));
+    let turns = 0;
+    let counting = setImmediate(function count() {
+      turns++;
+      counting = setImmediate(count);
+    });
+    expect(await list(store)).toHaveLength(400);
+    clearImmediate(counting);
+    expect(turns).toBeGreaterThan(50);
+  });
 });

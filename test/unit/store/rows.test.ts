@@ -115,7 +115,7 @@ describe("containers", () => {
 
   test("a row tells what was written, bytes included", () => {
     const store = withContainer();
-    expect(visibleContainers(store)).toEqual([]);
+    expect(visibleContainers(store, "p")).toEqual([]);
     expect(unfinishedContainers(store)).toHaveLength(1);
     const process = { pid: 7, startTime: 8 };
     commitContainerPrepared(store, "c", { preparedAt: 2, process, user, execTemplate });
