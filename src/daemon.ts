@@ -115,11 +115,14 @@ async function makeDirectories(paths: Paths): Promise<void> {
     join(paths.snapshots, paths.emptyLayerRelative),
     paths.staging,
     paths.rootAttach,
+    paths.mountsAttach,
     join(paths.state, "pods"),
     dirname(paths.bundle("0")),
     dirname(paths.monitorSocket("0")),
   ];
   for (const path of inner) await mkdir(path, { recursive: true, mode: 0o700 });
+  // Hooks in a user namespace get to their own container's.
+  await chmod(dirname(paths.bundle("0")), 0o711);
 }
 
 /** Returns how to stop. */

@@ -18,6 +18,8 @@ export interface Paths {
    * host.
    */
   readonly rootAttach: string;
+  /** The same for what else an external runtime takes from the host: volumes, devices, namespaces. */
+  readonly mountsAttach: string;
   readonly netnsDir: string;
   /**
    * Six hexadecimal digits of the state path. Names of kernel objects outside root and state (pinned
@@ -68,6 +70,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     database: join(root, "berth.db"),
     snapshots,
     rootAttach: join(state, "rootfs"),
+    mountsAttach: join(state, "mounts"),
     netnsDir,
     instance,
     staging: join(snapshots, "staging"),

@@ -49,6 +49,9 @@ Result RunStep(InitContext& context, const PlanStep& step) {
     case Op::kPause: return Pause(context, step);
     case Op::kJoinPath: return JoinPath(context, step);
     case Op::kHostRoot: return HostRoot(context, step);
+    case Op::kHostDirectory: return HostDirectory(context, step);
+    case Op::kLockMounts: return LockMounts(context, step);
+    case Op::kOpenUserNamespace: return OpenUserNamespace(context, step);
     case Op::kBecomeRoot: return BecomeRoot();
     case Op::kOwnStdio: return OwnStdio(context, step);
     case Op::kMapSnapshots: return MapSnapshots(context, step);
@@ -97,6 +100,18 @@ void UnshareCgroups(const InitContext& context) {
   if (unshare(CLONE_NEWCGROUP) != 0) Fail(context, kNoStep, Result::last("unshare cgroup namespace"));
 }
 
+/// Hooks run before the root of a container in a user namespace is entered.
+bool RootStaysOpen(const InitContext& context) {
+  uint16_t index = context.plan->Find(Op::kTakeMounts);
+  return index < context.plan->header().step_count && (context.plan->step(index).options & 1) != 0;
+}
+
+Result SendRoot(const InitContext& context) {
+  Fd root(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return Result::last("open", "/");
+  return SendDescriptor(context.partner, InitMessageKind::kMounts, root.get());
+}
+
 }  // namespace
 
 void RunInit(InitContext& context) {
@@ -129,6 +144,12 @@ void RunInside(InitContext& context) {
   uint16_t taking = context.plan->Find(Op::kTakeMounts);
   if (setns(mounts.get(), CLONE_NEWNS) != 0) Fail(context, taking, Result::last("setns", "mount namespace"));
   context.root_is_ours = true;
+  if (RootStaysOpen(context)) {
+    Fd root;
+    if (!ReceiveDescriptor(context.partner, &root).ok()) _exit(127);
+    context.root = root.release();
+    context.root_is_locked = true;
+  }
   close(context.partner);
   RunSteps(context, static_cast<uint16_t>(taking + 1), context.plan->header().step_count);
   Fail(context, kNoStep, Result::failure("plan without exec", EINVAL));
@@ -150,11 +171,15 @@ void RunMounter(InitContext& context) {
   // The copy of the mounts that the user namespace owns: what they forbid is locked in it, so that no
   // capability in the user namespace undoes a read-only, nodev or masked mount.
   Result result = Result::success();
-  if (setns(context.userns, CLONE_NEWUSER) != 0) result = Result::last("setns user namespace");
+  bool with_root = RootStaysOpen(context);
+  // The working directory is taken along into the copy.
+  if (with_root && fchdir(context.root) != 0) result = Result::last("fchdir", "/");
+  if (result.ok() && setns(context.userns, CLONE_NEWUSER) != 0) result = Result::last("setns user namespace");
   if (result.ok() && unshare(CLONE_NEWNS) != 0) result = Result::last("unshare mount namespace");
   Fd mounts(result.ok() ? openat(own.get(), "mnt", O_RDONLY | O_CLOEXEC) : -1);
   if (result.ok() && !mounts.valid()) result = Result::last("open", "ns/mnt");
   if (result.ok()) result = SendDescriptor(context.partner, InitMessageKind::kMounts, mounts.get());
+  if (result.ok() && with_root) result = SendRoot(context);
   if (!result.ok()) Fail(context, end, result);
   _exit(0);
 }

@@ -20,6 +20,7 @@ struct InitContext {
   int stdio[3] = {0, 1, 2};   // of the process to be
   int root = -1;              // root mount, O_PATH
   bool root_is_ours = false;  // set up by this plan, so that /dev/console may be mounted
+  bool root_is_locked = false;  // in mounts of another user namespace's making
   int terminal = -1;          // pty slave
   bool tty = false;           // stdio comes from `console`
   const char* mount_label = nullptr;  // SELinux context of the file systems that are mounted
@@ -60,6 +61,7 @@ Result ReceiveDescriptor(int socket, Fd* fd);
 Result MountPropagation(InitContext& context, const PlanStep& step);
 Result OpenTree(InitContext& context, const PlanStep& step);
 Result OpenShm(InitContext& context, const PlanStep& step);
+Result OpenUserNamespace(InitContext& context, const PlanStep& step);
 Result OverlayRoot(InitContext& context, const PlanStep& step);
 Result Mount(InitContext& context, const PlanStep& step);
 Result AttachTree(InitContext& context, const PlanStep& step);
@@ -77,6 +79,8 @@ Result DelegateCgroup(InitContext& context, const PlanStep& step);
 Result PivotRoot(InitContext& context, const PlanStep& step);
 Result Console(InitContext& context, const PlanStep& step);
 Result HostRoot(InitContext& context, const PlanStep& step);
+Result LockMounts(InitContext& context, const PlanStep& step);
+Result HostDirectory(InitContext& context, const PlanStep& step);
 Result MountLabel(InitContext& context, const PlanStep& step);
 
 Result OwnStdio(InitContext& context, const PlanStep& step);

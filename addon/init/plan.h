@@ -63,7 +63,10 @@ enum class Op : uint16_t {
   kDelegateCgroup = 48,
   kShareGroup = 49,
   kMountLabel = 50,
-  kLast = kMountLabel,
+  kOpenUserNamespace = 51,
+  kHostDirectory = 52,
+  kLockMounts = 53,
+  kLast = kLockMounts,
 };
 
 enum class PidNamespace : uint32_t { kOwn = 0, kPod = 1, kContainer = 2 };

@@ -62,9 +62,19 @@ Result MountPropagation(InitContext&, const PlanStep& step) {
   return Result::success();
 }
 
-Result HostRoot(InitContext& context, const PlanStep&) {
-  context.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  return context.root >= 0 ? Result::success() : Result::last("open", "/");
+namespace {
+
+Result RootAt(InitContext& context, const char* path) {
+  context.root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return context.root >= 0 ? Result::success() : Result::last("open", path);
+}
+
+}  // namespace
+
+Result HostRoot(InitContext& context, const PlanStep&) { return RootAt(context, "/"); }
+
+Result HostDirectory(InitContext& context, const PlanStep& step) {
+  return RootAt(context, context.plan->text(step, 0));
 }
 
 Result Mount(InitContext& context, const PlanStep& step) {
@@ -191,9 +201,9 @@ Result ReadonlyPath(InitContext& context, const PlanStep& step) {
 }
 
 Result DelegateCgroup(InitContext& context, const PlanStep& step) {
-  constexpr const char* kRoot = "/sys/fs/cgroup";
+  const char* target = context.plan->text(step, 0);
   Fd root;
-  Result result = OpenPlainInRoot(context.root, kRoot, O_PATH | O_DIRECTORY, &root);
+  Result result = OpenPlainInRoot(context.root, target, O_PATH | O_DIRECTORY, &root);
   if (!result.ok()) return result;
   uid_t uid = static_cast<uid_t>(step.a);
   gid_t gid = static_cast<gid_t>(step.b);
@@ -202,7 +212,7 @@ Result DelegateCgroup(InitContext& context, const PlanStep& step) {
                                         "memory.oom.group", "memory.reclaim"};
   for (const char* file : kDelegated) {
     if (fchownat(root.get(), file, uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT) {
-      return Result::last("fchownat", *file == '\0' ? kRoot : file);
+      return Result::last("fchownat", *file == '\0' ? target : file);
     }
   }
   return Result::success();

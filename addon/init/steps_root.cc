@@ -194,12 +194,34 @@ Result RootReadonly(InitContext& context, const PlanStep&) {
   return Result::success();
 }
 
+namespace {
+
+/// A locked mount cannot become a root: a copy over itself can. What is mounted in it stays locked.
+Result Unlock(InitContext& context) {
+  Fd tree;
+  Result result = CloneTree(context.root, true, "/", &tree);
+  if (result.ok()) result = MoveInto(tree.get(), context.root, "/");
+  if (!result.ok()) return result;
+  close(context.root);
+  context.root = tree.release();
+  return result;
+}
+
+}  // namespace
+
 Result PivotRoot(InitContext& context, const PlanStep&) {
+  if (context.root_is_locked) {
+    Result result = Unlock(context);
+    if (!result.ok()) return result;
+  }
   if (fchdir(context.root) != 0) return Result::last("fchdir", "/");
   // With both arguments the same directory the old root is stacked on the new one, and detached from there.
   if (syscall(SYS_pivot_root, ".", ".") != 0) return Result::last("pivot_root", ".");
   if (umount2(".", MNT_DETACH) != 0) return Result::last("umount2", "old root");
   if (chdir("/") != 0) return Result::last("chdir", "/");
+  // What follows finds it at "/".
+  close(context.root);
+  context.root = -1;
   return Result::success();
 }
 

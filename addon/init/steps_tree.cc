@@ -75,6 +75,33 @@ Result OpenShm(InitContext& context, const PlanStep& step) {
   return Result::success();
 }
 
+Result OpenUserNamespace(InitContext& context, const PlanStep& step) {
+  Fd tree;
+  Result result = CloneTree(context.userns, false, "pod's user namespace", &tree);
+  if (result.ok()) context.slots[step.slot] = tree.release();
+  return result;
+}
+
+namespace {
+
+/// Into `mounts`, a descriptor that the caller shares.
+Result CopyMounts(void* mounts) {
+  if (unshare(CLONE_NEWNS) != 0) return Result::last("unshare mount namespace");
+  int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  *static_cast<int*>(mounts) = fd;
+  return fd >= 0 ? Result::success() : Result::last("open", "/proc/self/ns/mnt");
+}
+
+}  // namespace
+
+Result LockMounts(InitContext& context, const PlanStep&) {
+  int fd = -1;
+  Result result = RunInUserNamespace(context.userns, CopyMounts, &fd);
+  Fd mounts(fd);
+  if (!result.ok()) return result;
+  return setns(mounts.get(), CLONE_NEWNS) == 0 ? result : Result::last("setns", "mount namespace");
+}
+
 Result AttachTree(InitContext& context, const PlanStep& step) {
   const char* target = context.plan->text(step, 0);
   int tree = context.slots[step.slot];

@@ -158,11 +158,12 @@ void Process::RunChild(const SpawnRequest& request, ChildEnds& child, const char
   context.sync = child.sync.get();
   context.target_pidfd = request.target_pidfd;
   context.pod_mount_ns = monitor_.pod_mount_ns();
+  context.userns = monitor_.userns();
   context.tty = request.tty;
   context.argv = argv;
   context.envp = envp;
   TakeStdio(child.stdio);
-  CloseOthers({context.sync, context.target_pidfd, context.pod_mount_ns});
+  CloseOthers({context.sync, context.target_pidfd, context.pod_mount_ns, context.userns});
   RunInit(context);
 }
 

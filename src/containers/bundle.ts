@@ -1,11 +1,12 @@
 // What lies on disk and in cgroups for a container with a foreign runtime or hooks. All names derive from
 // the container's id, and all of it goes when the container has ended.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Paths, runtimeCgroup } from "../paths.ts";
 import type { OciSpecInput } from "../spec/inputs.ts";
 import { toOciSpec } from "../spec/oci.ts";
+import { hostRoot, userMappingOf } from "../spec/user-namespace.ts";
 import type { Container } from "../types/container.ts";
 import type { ContainerRuntime } from "../types/handler.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -19,7 +20,6 @@ export interface Bundle {
   readonly cgroup: string;
   /** The runtime's --root. */
   readonly runtimeRoot: string;
-  mountSource(of: number | "shm"): string;
 }
 
 export function bundleOf(paths: Paths, container: Pick<Container, "id" | "cgroupPath" | "runtime">): Bundle {
@@ -33,7 +33,6 @@ export function bundleOf(paths: Paths, container: Pick<Container, "id" | "cgroup
     consoleSocket: join(directory, "c0"),
     cgroup: runtimeCgroup(container.cgroupPath),
     runtimeRoot: root === "" ? join(directory, "state") : root,
-    mountSource: (of) => join(directory, "m", String(of)),
   };
 }
 
@@ -43,12 +42,19 @@ export async function makeBundle(
   container: Pick<Container, "id" | "cgroupPath" | "runtime">,
 ): Promise<void> {
   const bundle = bundleOf(deps.paths, container);
-  await mkdir(join(bundle.directory, "m"), { recursive: true, mode: 0o700 });
+  await mkdir(bundle.directory, { recursive: true, mode: 0o700 });
   await deps.kernel.createCgroup(bundle.cgroup);
 }
 
+/** In a pod with a user namespace its root can read it: createContainer hooks run there and look into it. */
 export async function writeConfig(bundle: Bundle, input: OciSpecInput): Promise<void> {
   await writeFile(bundle.config, JSON.stringify(toOciSpec(input)), { mode: 0o600 });
+  const mapping = userMappingOf(input.container.pod.security.namespaces);
+  if (mapping === null) return;
+  await chown(bundle.config, 0, hostRoot(mapping).gid);
+  await chmod(bundle.config, 0o640);
+  await chown(bundle.directory, 0, hostRoot(mapping).gid);
+  await chmod(bundle.directory, 0o710);
 }
 
 /** What the runtime may need on top for the hooks of a stage, in milliseconds. */

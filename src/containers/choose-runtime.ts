@@ -2,7 +2,6 @@
 
 import { hooksFor, hooksOfDevices, joinHooks } from "../handlers/hook-file.ts";
 import { readHooks } from "../handlers/read-hooks.ts";
-import { BerthError } from "../lib/errors.ts";
 import { processArguments } from "../spec/process.ts";
 import { userMappingOf } from "../spec/user-namespace.ts";
 import type { CdiEdits } from "../types/cdi.ts";
@@ -11,7 +10,6 @@ import type { ContainerRuntime, Hooks, RuntimeOfContainer } from "../types/handl
 import type { Image } from "../types/image.ts";
 import type { Pod } from "../types/pod.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { EARLY_STAGES, hasHooks } from "./run-hooks.ts";
 
 /** A container that is to be made. */
 export interface ContainerWish {
@@ -31,39 +29,25 @@ export async function chooseRuntime(
   { pod, config, image, edits }: ContainerWish,
   doing: string,
 ): Promise<ContainerRuntime | null> {
-  const handler = await chooseHandler(deps, pod, config, doing);
+  const handler = await chooseHandler(deps, pod, doing);
   const hooks = await chooseHooks(deps, { pod, config, image, edits });
   if (handler === null && Object.keys(hooks).length === 0) return null;
-  const runtime = { handler, hooks };
-  refuseEarlyHooks(pod, runtime, doing);
-  return runtime;
+  return { handler, hooks };
 }
 
 async function chooseHandler(
   deps: ContainerDeps,
   pod: Pod,
-  config: ContainerConfig,
   doing: string,
 ): Promise<RuntimeOfContainer | null> {
   const handler = deps.handlers.find(pod.handler, doing);
   if (handler.type === "native") return null;
-  if (userMappingOf(pod.config.security.namespaces) !== null) {
-    throw new BerthError(
-      "FAILED_PRECONDITION",
-      `${doing}: handler "${handler.name}": user namespaces are for the native handler`,
-    );
-  }
   await deps.handlers.require(pod.handler, doing);
-  const facts = await deps.handlers.facts(handler.name);
-  const rro = config.mounts.find((mount) => mount.recursiveReadOnly);
-  if (rro !== undefined && !facts.recursiveReadOnlyMounts) {
-    throw new BerthError(
-      "FAILED_PRECONDITION",
-      `RROUnsupported: ${doing}: mount "${rro.containerPath}": runtime "${handler.path}" of handler ` +
-        `"${handler.name}" does not say that it has recursive read-only mounts; use the native handler`,
-    );
+  if (userMappingOf(pod.config.security.namespaces) !== null) {
+    await deps.handlers.requireUserNamespaces(pod.handler, doing);
   }
-  return { ...handler, execsInCgroup: facts.execsInCgroup };
+  const { execsInCgroup } = await deps.handlers.facts(handler.name);
+  return { ...handler, execsInCgroup };
 }
 
 async function chooseHooks(
@@ -79,16 +63,4 @@ async function chooseHooks(
     hasBindMounts: config.mounts.length > 0,
   });
   return joinHooks(ofDevices, ofFiles);
-}
-
-/** The plan of a user namespace makes the mounts in another process: there is no moment for these. */
-function refuseEarlyHooks(pod: Pod, runtime: ContainerRuntime, doing: string): void {
-  if (userMappingOf(pod.config.security.namespaces) === null) return;
-  const stage = EARLY_STAGES.find((one) => hasHooks({ runtime }, one));
-  if (stage === undefined) return;
-  throw new BerthError(
-    "FAILED_PRECONDITION",
-    `${doing}: ${stage} hook "${runtime.hooks[stage]?.[0]?.path}": in a pod with a user namespace only ` +
-      "startContainer, poststart and poststop hooks can run",
-  );
 }

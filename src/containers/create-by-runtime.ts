@@ -4,6 +4,7 @@ import type { SeccompRules } from "../kernel/kernel.ts";
 import { KernelError } from "../lib/errors.ts";
 import type { Monitor } from "../monitor/monitor.ts";
 import type { NamespacePaths, OciSpecInput } from "../spec/inputs.ts";
+import { mountSource } from "../spec/runtime-mounts.ts";
 import { buildRuntimeCreatePlan } from "../spec/runtime-plan.ts";
 import { findContainer } from "../store/containers.ts";
 import type { Container } from "../types/container.ts";
@@ -31,11 +32,12 @@ export async function createByRuntime(
 ): Promise<ProcessRef> {
   const { container, handler, planned } = foreign;
   const bundle = bundleOf(deps.paths, container);
-  await writeConfig(bundle, await specInput(deps, monitor, foreign));
+  const input = await specInput(deps, monitor, foreign);
+  await writeConfig(bundle, input);
   const words = ["create", "--bundle", bundle.directory, "--pid-file", bundle.pidFile];
   if (container.config.tty) words.push("--console-socket", bundle.consoleSocket);
   const command = await runtimeCommand(deps, container, handler, "create", [...words, container.id]);
-  const plan = buildRuntimeCreatePlan(planned.input, bundle.mountSource, command);
+  const plan = buildRuntimeCreatePlan(planned.input, command, input.cgroupsPath);
   const runtime = container.runtime ?? { handler, hooks: {} };
   const launch = {
     cgroup: bundle.cgroup,
@@ -57,12 +59,13 @@ async function specInput(
   monitor: Monitor,
   { pod, container, planned, seccomp }: ForeignContainer,
 ): Promise<OciSpecInput> {
-  const bundle = bundleOf(deps.paths, container);
   return {
     container: planned.input,
     rootPath: deps.paths.rootAttach,
-    namespaces: namespacePaths(deps, monitor, pod, container),
-    mountSource: bundle.mountSource,
+    namespaces: {
+      ...namespacePaths(deps, monitor, pod, container),
+      user: mountSource(planned.input, "user"),
+    },
     cgroupsPath: container.cgroupPath.slice((await deps.kernel.cgroupMount()).length),
     seccomp,
     hooks: container.runtime?.hooks ?? {},

@@ -79,7 +79,7 @@ export function makeContainerDeps(parts: ContainerParts): ContainerDeps {
     making: new Set(),
     exits: new ExitWaiters(),
     signalled: new Set(),
-    handlers: new Handlers(parts.config.handlers, parts.config.defaultHandler),
+    handlers: new Handlers(parts.config.handlers, parts.config.defaultHandler, parts.paths.state),
     tearingDown: new SingleFlight(),
     undoing: new KeyedMutex(),
     sessions: new OpenSessions(),

@@ -43,10 +43,10 @@ export async function execByRuntime(
   if (request.tty) words.push("--console-socket", files.console);
   if (handler.execsInCgroup) words.push("--cgroup", execCgroup);
   const command = await runtimeCommand(deps, container, handler, name, [...words, container.id]);
-  const inherited = inheritedByExec(input.template.oomScoreAdj ?? 0, deps.host);
-  const plan = buildRuntimeCommandPlan(command, inherited);
   const { selinuxLabel } = input.template;
   const process = { ...execProcess(input), terminal: request.tty, host: deps.host, selinuxLabel };
+  const inherited = inheritedByExec(input.template, process.user, deps.host);
+  const plan = buildRuntimeCommandPlan(command, inherited);
   await writeFile(files.process, JSON.stringify(ociProcess(process)), { mode: 0o600 });
   const session = monitor.exec({
     container: container.id,

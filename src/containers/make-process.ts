@@ -4,6 +4,7 @@
 import type { Steps } from "../lib/undo.ts";
 import type { Monitor } from "../monitor/monitor.ts";
 import { explainPlanFailure } from "../spec/explain-failure.ts";
+import type { OciSpecInput } from "../spec/inputs.ts";
 import type { Container } from "../types/container.ts";
 import type { Pod, ProcessRef } from "../types/pod.ts";
 import { bundleOf, writeConfig } from "./bundle.ts";
@@ -47,21 +48,27 @@ async function early(
   process: ProcessRef,
 ): Promise<void> {
   const bundle = bundleOf(deps.paths, container);
-  await writeConfig(bundle, {
+  const input: Omit<OciSpecInput, "rootPath"> = {
     container: planned.input,
-    // Nowhere else is it mounted.
-    rootPath: `/proc/${process.pid}/root${deps.paths.rootAttach}`,
-    namespaces: { network: pod.netnsPath },
-    mountSource: bundle.mountSource,
+    namespaces: { network: pod.netnsPath, user: `/proc/${process.pid}/ns/user` },
     cgroupsPath: container.cgroupPath.slice((await deps.kernel.cgroupMount()).length),
     seccomp: await seccompRules(deps, container.config.security),
     hooks: container.runtime?.hooks ?? {},
-  });
-  if (!hasHooks(container, ...EARLY_STAGES)) return;
-  // Its exec template is not in the row yet, which no early hook needs.
-  for (const stage of EARLY_STAGES) await runHooks(deps, monitor, container, stage, process.pid);
-  const doing = `create container "${container.config.metadata.name}"`;
-  await monitor.proceed(container.id).catch((error: unknown) => {
-    throw explainPlanFailure(doing, planned.plan, error);
-  });
+  };
+  // The root is mounted in the container's mount namespace alone.
+  const { rootAttach } = deps.paths;
+  const write = (rootPath: string) => writeConfig(bundle, { ...input, rootPath });
+  if (hasHooks(container, ...EARLY_STAGES)) {
+    // Its exec template is not in the row yet, which no early hook needs.
+    for (const stage of EARLY_STAGES) {
+      if (!hasHooks(container, stage)) continue;
+      await write(stage === "createContainer" ? rootAttach : `/proc/${process.pid}/root${rootAttach}`);
+      await runHooks(deps, monitor, container, stage, process.pid);
+    }
+    const doing = `create container "${container.config.metadata.name}"`;
+    await monitor.proceed(container.id).catch((error: unknown) => {
+      throw explainPlanFailure(doing, planned.plan, error);
+    });
+  }
+  await write(`/proc/${process.pid}/root`);
 }

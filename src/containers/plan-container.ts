@@ -83,6 +83,7 @@ export async function planContainer(
     paths: {
       snapshots: deps.paths.snapshots,
       rootAttach: deps.paths.rootAttach,
+      mountsAttach: deps.paths.mountsAttach,
       emptyLayer: deps.paths.emptyLayerRelative,
       ...podFiles(deps, pod.id),
     },

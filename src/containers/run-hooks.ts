@@ -10,10 +10,12 @@ import {
   buildStartContainerHookPlan,
   hookInput,
 } from "../spec/hook-plan.ts";
+import { userMappingOf } from "../spec/user-namespace.ts";
 import { findPod } from "../store/pods.ts";
 import type { Container } from "../types/container.ts";
 import type { Hook, HookStage } from "../types/handler.ts";
 import type { Plan } from "../types/plan.ts";
+import type { UserMapping } from "../types/pod.ts";
 import { bundleOf } from "./bundle.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { seccompProgram } from "./seccomp-program.ts";
@@ -73,7 +75,8 @@ async function runHook(deps: ContainerDeps, monitor: Monitor, run: HookRun): Pro
   const { container, stage, hook, pid } = run;
   const bundle = bundleOf(deps.paths, container);
   const pod = findPod(deps.store, container.podId);
-  const plan = await planOf(deps, run);
+  const mapping = pod === null ? null : userMappingOf(pod.config.security.namespaces);
+  const plan = await planOf(deps, run, mapping);
   const inContainer = stage === "createContainer" || stage === "startContainer";
   const annotations = { ...pod?.config.annotations, ...container.config.annotations };
   const state = { id: container.id, pid, bundle: bundle.directory, annotations };
@@ -103,8 +106,12 @@ async function runHook(deps: ContainerDeps, monitor: Monitor, run: HookRun): Pro
   throw new BerthError("FAILED_PRECONDITION", `${doing}: ${how}${said}`);
 }
 
-async function planOf(deps: ContainerDeps, { container, stage, hook }: HookRun): Promise<Plan> {
-  if (stage === "createContainer") return buildCreateContainerHookPlan(hook);
+async function planOf(
+  deps: ContainerDeps,
+  { container, stage, hook }: HookRun,
+  mapping: UserMapping | null,
+): Promise<Plan> {
+  if (stage === "createContainer") return buildCreateContainerHookPlan(hook, mapping);
   if (stage !== "startContainer") {
     return buildRuntimeHookPlan(hook, process.pid, bundleOf(deps.paths, container).directory);
   }

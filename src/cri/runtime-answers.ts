@@ -44,9 +44,9 @@ export function statusAnswer(
       ],
     },
     info: verbose ? runtimeInfo(config, version) : {},
-    runtimeHandlers: handlers.map(({ name, type, features }) => ({
+    runtimeHandlers: handlers.map(({ name, features }) => ({
       name,
-      features: type === "native" ? { ...features, userNamespaces } : { ...features },
+      features: { ...features, userNamespaces: userNamespaces && features.userNamespaces },
     })),
     features: {
       supplementalGroupsPolicy: true,

@@ -2,7 +2,8 @@
 
 import { access, constants } from "node:fs/promises";
 import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
-import type { HandlerConfig, HandlerFeatures } from "../types/handler.ts";
+import type { HandlerConfig, HandlerFeatures, OciHandler } from "../types/handler.ts";
+import { closedDirectory } from "./open-path.ts";
 import { probeRuntime, type RuntimeFacts } from "./probe-runtime.ts";
 
 export interface HandlerStatus {
@@ -11,19 +12,25 @@ export interface HandlerStatus {
   readonly type: HandlerConfig["type"];
   /** Null for the native ones. */
   readonly path: string | null;
+  /** Where the host can: user namespaces need that too. */
   readonly features: HandlerFeatures;
 }
 
-/** Of berth's own handlers. */
-export const NATIVE_FEATURES: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: false };
+/** berth makes mounts read-only and maps ids, whoever makes the process. */
+const ALL_FEATURES: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
 const NO_FEATURES: HandlerFeatures = { recursiveReadOnlyMounts: false, userNamespaces: false };
+const NATIVE_FACTS: RuntimeFacts = { execsInCgroup: true, version: "", userNamespacesMissing: "" };
 
 export class Handlers {
   readonly #known: ReadonlyMap<string, HandlerConfig>;
   readonly #default: string;
   readonly #facts = new Map<string, Promise<RuntimeFacts>>();
 
-  constructor(handlers: readonly HandlerConfig[], defaultName: string) {
+  readonly #stateDirectory: string;
+
+  /** `stateDirectory` is where the mounts that external runtimes take from the host are attached. */
+  constructor(handlers: readonly HandlerConfig[], defaultName: string, stateDirectory: string) {
+    this.#stateDirectory = stateDirectory;
     this.#known = new Map(handlers.map((handler) => [handler.name, handler]));
     this.#default = defaultName;
   }
@@ -49,7 +56,7 @@ export class Handlers {
   /** What the runtime of a handler can do; asked once, and again when it could not be executed. */
   async facts(name: string): Promise<RuntimeFacts> {
     const handler = this.#known.get(name);
-    if (handler?.type !== "oci") return { ...NATIVE_FEATURES, execsInCgroup: true };
+    if (handler?.type !== "oci") return NATIVE_FACTS;
     let facts = this.#facts.get(name);
     if (facts === undefined) {
       facts = probeRuntime(handler);
@@ -57,6 +64,31 @@ export class Handlers {
       facts.catch(() => this.#facts.delete(name));
     }
     return await facts;
+  }
+
+  /** FAILED_PRECONDITION, naming runtime, version and what is missing, when it cannot run pods with one. */
+  async requireUserNamespaces(name: string, doing: string): Promise<void> {
+    const handler = this.find(name, doing);
+    if (handler.type === "native") return;
+    const missing = await this.#userNamespacesMissing(handler);
+    if (missing === "") return;
+    const { version } = await this.facts(handler.name);
+    const which = `runtime "${handler.path}"${version === "" ? "" : ` (${version})`}`;
+    throw new BerthError(
+      "FAILED_PRECONDITION",
+      `${doing}: handler "${handler.name}": no user namespaces with ${which}: ${missing}`,
+    );
+  }
+
+  async #userNamespacesMissing(handler: OciHandler): Promise<string> {
+    const { userNamespacesMissing } = await this.facts(handler.name);
+    if (userNamespacesMissing !== "") return `${userNamespacesMissing}; use the native handler`;
+    const closed = await closedDirectory(this.#stateDirectory);
+    if (closed === null) return "";
+    return (
+      `root of such a pod cannot pass directory "${closed.path}" (mode ${closed.mode.toString(8)}) on its ` +
+      "way to its mounts; let others pass (chmod o+x), or move --state"
+    );
   }
 
   /** The default one first, under the name "". A runtime that cannot be executed has no features. */
@@ -67,11 +99,12 @@ export class Handlers {
 
   async #statusOf(name: string): Promise<HandlerStatus> {
     const handler = this.#known.get(name === "" ? this.#default : name) as HandlerConfig;
-    if (handler.type === "native") return { name, type: "native", path: null, features: NATIVE_FEATURES };
-    const { recursiveReadOnlyMounts, userNamespaces } = await this.facts(handler.name).catch(
+    if (handler.type === "native") return { name, type: "native", path: null, features: ALL_FEATURES };
+    const features = await this.#userNamespacesMissing(handler).then(
+      (missing) => ({ ...ALL_FEATURES, userNamespaces: missing === "" }),
       () => NO_FEATURES,
     );
-    return { name, type: "oci", path: handler.path, features: { recursiveReadOnlyMounts, userNamespaces } };
+    return { name, type: "oci", path: handler.path, features };
   }
 
   /** A sentence about each runtime that cannot be executed, for the daemon's log. */

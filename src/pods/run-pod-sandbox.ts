@@ -43,6 +43,9 @@ export async function runPodSandbox(deps: PodDeps, call: Call, request: RunPodRe
   const doing = `run ${podTitle(request)}`;
   validatePod(request.config, doing);
   await deps.handlers.require(request.handler, doing);
+  if (request.config.security.namespaces.userns?.mode === "POD") {
+    await deps.handlers.requireUserNamespaces(request.handler, doing);
+  }
   const key = runKey(request.config.metadata);
   return await outlive(call, deps.running, key, doing, (own) => run(deps, own, request, doing));
 }

@@ -68,7 +68,10 @@ function hostSteps(input: ContainerPlanInput, volumes: readonly Volume[]): PlanS
   ];
 }
 
-/** In the order of its three processes (enter-user-namespace in types/plan.ts). */
+/**
+ * In the order of its three processes (enter-user-namespace in types/plan.ts). Where hooks come before the
+ * root is entered, the container's process waits for them in its mounts and enters it by itself.
+ */
 function mappedSteps(
   input: ContainerPlanInput,
   volumes: readonly Volume[],
@@ -84,8 +87,9 @@ function mappedSteps(
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, () => true),
     ...mountSteps(input, volumes),
-    { op: "pivot-root" },
-    { op: "take-mounts" },
+    ...(input.pauses === true
+      ? ([{ op: "take-mounts", rootOpen: true }, { op: "pause" }, { op: "pivot-root" }] as const)
+      : ([{ op: "pivot-root" }, { op: "take-mounts", rootOpen: false }] as const)),
     ...(container.tty ? [{ op: "console", rows: 0, columns: 0 } as const] : []),
     ...keyringSteps(label),
     ...confinementSteps(container.security, host, label),
@@ -116,7 +120,7 @@ function mountSteps(input: ContainerPlanInput, volumes: readonly Volume[]): Plan
     ...guardSteps(input),
     // Writable only there: the others could not do anything with it.
     ...(mapping !== null && container.security.privileged
-      ? [{ op: "delegate-cgroup", ...root } as const]
+      ? [{ op: "delegate-cgroup", target: "/sys/fs/cgroup", ...root } as const]
       : []),
     ...(container.security.readonlyRootfs ? [{ op: "root-readonly" } as const] : []),
   ];
@@ -205,11 +209,16 @@ function opensDevicesInRoot(input: ContainerPlanInput): boolean {
   return security.privileged || devices.some((device) => !device.containerPath.startsWith("/dev/"));
 }
 
-function attachStep(volume: Volume, index: number, isPrivate: boolean): PlanStep {
+export function attachStep(
+  volume: Volume,
+  index: number,
+  isPrivate: boolean,
+  target = volume.target,
+): PlanStep {
   return {
     op: "attach-tree",
     slot: slotOf(index),
-    target: volume.target,
+    target,
     setAttributes: volume.attributes,
     clearAttributes: 0,
     propagation: isPrivate ? MS_PRIVATE : volume.propagation,

@@ -1,6 +1,5 @@
 // A further process in a running container.
 
-import type { HostFacts } from "../kernel/kernel.ts";
 import type { ProcessUser } from "../types/container.ts";
 import { CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
@@ -33,7 +32,7 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
     pidNamespace: "container",
     steps: [
       oomScoreStep(template.oomScoreAdj ?? 0, host),
-      ...joinSteps(template.userMapping ?? null, user, host),
+      ...joinSteps(template.userMapping ?? null, stdioOwner(template.userMapping, user), limitSteps(host)),
       ...(console === undefined ? [] : [{ op: "console", ...console } as const]),
       ...keyringSteps(label),
       ...(template.userMapping === undefined ? limitSteps(host) : []),
@@ -56,16 +55,27 @@ export function buildExecPlan(input: ExecPlanInput): Plan {
   };
 }
 
-/** Into the container's namespaces. What needs the host's privileges comes before its user namespace. */
-function joinSteps(mapping: UserMapping | null, user: ProcessUser, host: HostFacts): PlanStep[] {
+/**
+ * Into the container's namespaces. What needs the host's privileges comes before its user namespace: the
+ * pipes of stdio become `owner`'s (an id of the host), and `limits` are set.
+ */
+export function joinSteps(
+  mapping: UserMapping | null,
+  owner: { readonly uid: number; readonly gid: number },
+  limits: readonly PlanStep[] = [],
+): PlanStep[] {
   const flags = CLONE_NEWNS | CLONE_NEWCGROUP;
   if (mapping === null) return [{ op: "join", flags }];
   return [
-    { op: "own-stdio", ...hostUser(mapping, user) },
-    ...limitSteps(host),
+    { op: "own-stdio", ...owner },
+    ...limits,
     { op: "join", flags: flags | CLONE_NEWUSER },
     { op: "become-root" },
   ];
+}
+
+function stdioOwner(mapping: UserMapping | undefined, user: ProcessUser): { uid: number; gid: number } {
+  return mapping === undefined ? user : hostUser(mapping, user);
 }
 
 /** What the process is to be: the container's own identity, and what was asked for beside it. */

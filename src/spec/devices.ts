@@ -46,7 +46,7 @@ export function standardNodes(): DeviceNode[] {
 }
 
 /** Those of the host keep its owners also in a user namespace, where they are nobody's. */
-function isOfHost(node: DeviceNode): boolean {
+export function isOfHost(node: DeviceNode): boolean {
   const { path, major, minor } = node;
   return !STANDARD_NODES.some((own) => own.path === path && own.major === major && own.minor === minor);
 }
@@ -99,10 +99,11 @@ function requestedNodes(input: ContainerPlanInput): DeviceNode[] {
   });
 }
 
-function nodeStep(node: DeviceNode, setOwner: boolean): PlanStep {
+/** Makes the node at `target`. In a user namespace a device of the host keeps the owner that it has there. */
+export function nodeStep(node: DeviceNode, setOwner: boolean, target = node.path): PlanStep {
   return {
     op: "make-node",
-    target: node.path,
+    target,
     mode: (node.type === "b" ? S_IFBLK : S_IFCHR) | (node.mode & 0o7777),
     major: node.major,
     minor: node.minor,

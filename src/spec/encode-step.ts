@@ -55,6 +55,9 @@ export const OP_NUMBERS: Readonly<Record<PlanOp, number>> = {
   "delegate-cgroup": 48,
   "share-group": 49,
   "mount-label": 50,
+  "open-user-namespace": 51,
+  "host-directory": 52,
+  "lock-mounts": 53,
 };
 
 export interface StepFields {
@@ -152,7 +155,7 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
   "host-root": () => ({}),
   "user-namespace": (step) => ({ strings: [step.netnsPath, step.uidMap, step.gidMap] }),
   "enter-user-namespace": () => ({}),
-  "take-mounts": () => ({}),
+  "take-mounts": (step) => ({ options: bits(step.rootOpen) }),
   "become-root": () => ({}),
   "own-stdio": (step) => ({ a: step.uid, b: step.gid }),
   "map-snapshots": (step) => ({ strings: [step.base] }),
@@ -163,9 +166,12 @@ const ENCODERS: { readonly [Op in PlanOp]: (step: StepOf<Op>) => StepFields } = 
     a: step.lowers.length,
     strings: [step.base, { values: step.lowers }, step.attachAt, step.subPath],
   }),
-  "delegate-cgroup": (step) => ({ a: step.uid, b: step.gid }),
+  "delegate-cgroup": (step) => ({ a: step.uid, b: step.gid, strings: [step.target] }),
   "share-group": (step) => ({ slot: step.slot, strings: [step.target] }),
   "mount-label": (step) => ({ strings: [step.label] }),
+  "open-user-namespace": (step) => ({ slot: step.slot }),
+  "host-directory": (step) => ({ strings: [step.path] }),
+  "lock-mounts": () => ({}),
 };
 
 export function encodeStep(step: PlanStep): StepFields {

@@ -1,14 +1,15 @@
 // Plans of OCI hooks that berth runs itself (native handler), and the state that they read.
 
 import type { Hook, HookStage } from "../types/handler.ts";
-import { CLONE_NEWCGROUP, CLONE_NEWNS } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
-import { buildExecPlan } from "./build-exec-plan.ts";
+import type { UserMapping } from "../types/pod.ts";
+import { buildExecPlan, joinSteps } from "./build-exec-plan.ts";
 import { UMASK } from "./identity.ts";
 import type { ExecPlanInput } from "./inputs.ts";
 import { OCI_VERSION } from "./oci.ts";
 import { bytesOf, DEFAULT_PATH } from "./process.ts";
 import { hostNamespaces } from "./runtime-plan.ts";
+import { hostRoot } from "./user-namespace.ts";
 
 /** Status of the container in a hook's state (OCI runtime specification, runtime.md, "State"). */
 const STATUS: Readonly<Record<HookStage, string>> = {
@@ -49,13 +50,16 @@ export function buildRuntimeHookPlan(hook: Hook, daemonPid: number, directory: s
   };
 }
 
-/** A hook in the container's namespaces before its root is entered: its path is still one of the host. */
-export function buildCreateContainerHookPlan(hook: Hook): Plan {
+/**
+ * A hook in the container's namespaces before its root is entered: its path is still one of the host. With a
+ * user namespace it is root of that, and nobody on the host.
+ */
+export function buildCreateContainerHookPlan(hook: Hook, mapping: UserMapping | null): Plan {
   return {
     cloneFlags: 0,
     pidNamespace: "container",
     steps: [
-      { op: "join", flags: CLONE_NEWNS | CLONE_NEWCGROUP },
+      ...joinSteps(mapping, hostRoot(mapping)),
       { op: "umask", mask: UMASK },
       { op: "chdir", directory: "/" },
       execution(hook),

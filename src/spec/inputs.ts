@@ -20,7 +20,8 @@
 //   explain-failure.ts       explainPlanFailure(doing: string, plan: Plan, error: unknown): BerthError
 //   oci.ts                   toOciSpec(input: OciSpecInput): OciSpec
 //   oci-process.ts           ociProcess(input: OciProcessInput): OciProcess
-//   runtime-plan.ts          buildRuntimeCreatePlan(input, mountSource, command: RuntimeCommand): Plan
+//   runtime-mounts.ts        what is mounted for a foreign runtime, and what it mounts of that
+//   runtime-plan.ts          buildRuntimeCreatePlan(input, command: RuntimeCommand): Plan
 //                            buildRuntimeCommandPlan(command: RuntimeCommand, inherited?): Plan
 //   hook-plan.ts             hookInput, buildRuntimeHookPlan, buildCreateContainerHookPlan, …
 //
@@ -62,6 +63,8 @@ export interface ContainerPlanPaths {
   /** Paths.snapshots: what `lowers` and `snapshot` are relative to. */
   readonly snapshots: string;
   readonly rootAttach: string;
+  /** Where what a foreign runtime takes from the host is mounted. */
+  readonly mountsAttach: string;
   /** An empty layer, relative to `snapshots`: below the only layer of an image that is a volume. */
   readonly emptyLayer: string;
   /** Host files that the container sees in /etc; "" leaves the image's own. */
@@ -98,6 +101,7 @@ export interface ContainerPlanInput {
 
 /** Namespaces that exist already, by their paths. */
 export interface NamespacePaths {
+  readonly user?: string | undefined;
   readonly network?: string | undefined;
   readonly ipc?: string | undefined;
   readonly uts?: string | undefined;
@@ -109,8 +113,6 @@ export interface OciSpecInput {
   /** Where the runtime or the hooks find the root file system. */
   readonly rootPath: string;
   readonly namespaces: NamespacePaths;
-  /** Path at which /dev/shm or a volume (by its place in volumesOf) is mounted for the runtime. */
-  readonly mountSource: (of: number | "shm") => string;
   /** Relative to the cgroup mount, with a slash in front. */
   readonly cgroupsPath: string;
   readonly seccomp: SeccompRules | null;

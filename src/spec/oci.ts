@@ -11,6 +11,7 @@ import {
   MS_SHARED,
 } from "../types/linux.ts";
 import type { OciMount, OciNamespace, OciSpec } from "../types/oci-runtime.ts";
+import type { IdMapping, UserMapping } from "../types/pod.ts";
 import { extraNodes } from "./devices.ts";
 import type { ContainerPlanInput, OciSpecInput } from "./inputs.ts";
 import { guardedPaths } from "./masked-paths.ts";
@@ -18,7 +19,9 @@ import { containerPlacement } from "./namespaces.ts";
 import { ociProcess } from "./oci-process.ts";
 import { ociSeccomp } from "./oci-seccomp.ts";
 import { processArguments, processEnvironment, workingDirectory } from "./process.ts";
+import { boundDevices, boundSystemMount, mountSource } from "./runtime-mounts.ts";
 import { DEV, devpts, type MountStep, MQUEUE, PROC, SAFE, sysMounts, TTY_GROUP } from "./system-mounts.ts";
+import { hostId, userMappingOf } from "./user-namespace.ts";
 import { type Volume, volumesOf } from "./volumes.ts";
 
 /** What runtimes of the last years all read. */
@@ -33,6 +36,7 @@ export function toOciSpec(input: OciSpecInput): OciSpec {
   const { container, pod, user, image } = input.container;
   const guarded = guardedPaths(container.security);
   const { hooks } = input;
+  const mapping = userMappingOf(pod.security.namespaces);
   return {
     ociVersion: OCI_VERSION,
     root: { path: input.rootPath, readonly: container.security.readonlyRootfs },
@@ -47,12 +51,13 @@ export function toOciSpec(input: OciSpecInput): OciSpec {
       host: input.container.host,
       selinuxLabel: input.container.selinux?.process,
     }),
-    mounts: mountsOf(input),
+    mounts: mountsOf(input.container),
     annotations: { ...pod.annotations, ...container.annotations },
     ...(Object.keys(hooks).length === 0 ? {} : { hooks: JSON.parse(JSON.stringify(hooks)) }),
     linux: {
       namespaces: namespacesOf(input),
-      devices: extraNodes(input.container).map(({ mode, access: _, ...node }) => ({
+      ...idMappings(mapping),
+      devices: (mapping === null ? extraNodes(input.container) : []).map(({ mode, access: _, ...node }) => ({
         ...node,
         fileMode: mode,
       })),
@@ -68,19 +73,26 @@ export function toOciSpec(input: OciSpecInput): OciSpec {
   };
 }
 
-function mountsOf(input: OciSpecInput): OciMount[] {
+function mountsOf(input: ContainerPlanInput): OciMount[] {
+  const mapping = userMappingOf(input.pod.security.namespaces);
+  const system = (step: MountStep) => boundSystemMount(input, step) ?? systemMount(step);
   const shm: OciMount = {
     destination: "/dev/shm",
     type: "bind",
-    source: input.mountSource("shm"),
-    options: ["bind", "rw", ...attributeOptions(SAFE)],
+    source: mountSource(input, "shm"),
+    options: mapping === null ? ["bind", "rw", ...attributeOptions(SAFE)] : ["bind"],
   };
+  // The group is given as the container knows it, which in a small user namespace is not at all.
+  const hasTty = mapping === null || hostId(mapping.gids, TTY_GROUP) !== null;
   return [
-    ...[PROC, DEV, devpts(TTY_GROUP)].map(systemMount),
+    ...[PROC, DEV, devpts(hasTty ? TTY_GROUP : null)].map(system),
     shm,
-    systemMount(MQUEUE),
-    ...sysMounts(input.container.container.security.privileged).map(systemMount),
-    ...volumesOf(input.container).map((volume, index) => volumeMount(volume, input.mountSource(index))),
+    system(MQUEUE),
+    ...sysMounts(input.container.security.privileged).map(system),
+    ...(mapping === null ? [] : boundDevices(input)),
+    ...volumesOf(input).map((volume, index) =>
+      volumeMount(volume, mountSource(input, index), mapping !== null),
+    ),
   ];
 }
 
@@ -93,16 +105,16 @@ function systemMount(step: MountStep): OciMount {
   };
 }
 
-function volumeMount(volume: Volume, source: string): OciMount {
+/**
+ * The source has the attributes already, also where they are recursive. In a user namespace they are locked
+ * then, and so may be others of the host's mount: naming some would ask for a change of the rest.
+ */
+function volumeMount(volume: Volume, source: string, locked: boolean): OciMount {
   const kind =
     volume.propagation === MS_SHARED ? "shared" : volume.propagation === MS_PRIVATE ? "private" : "slave";
   const readonly = (volume.attributes & MOUNT_ATTR_RDONLY) !== 0;
-  const options = [
-    volume.recursive ? "rbind" : "bind",
-    `r${kind}`,
-    ...attributeOptions(volume.attributes).filter((option) => option !== "ro"),
-    readonly ? (volume.recursiveAttributes ? "rro" : "ro") : "rw",
-  ];
+  const attributes = [...attributeOptions(volume.attributes), ...(readonly ? [] : ["rw"])];
+  const options = [volume.recursive ? "rbind" : "bind", `r${kind}`, ...(locked ? [] : attributes)];
   return { destination: volume.target, type: "bind", source, options };
 }
 
@@ -124,6 +136,8 @@ function namespacesOf(input: OciSpecInput): OciNamespace[] {
   const shared = pod.security.namespaces;
   const { cloneFlags, pidNamespace } = containerPlacement(pod, container);
   const namespaces: OciNamespace[] = [{ type: "mount" }, { type: "cgroup" }];
+  // First: it owns the others.
+  if (userMappingOf(shared) !== null) namespaces.unshift(namespace("user", paths.user));
   if ((cloneFlags & CLONE_NEWPID) !== 0) namespaces.push({ type: "pid" });
   else if (pidNamespace !== "own") namespaces.push(namespace("pid", paths.pid));
   if (shared.network !== "NODE") {
@@ -131,6 +145,15 @@ function namespacesOf(input: OciSpecInput): OciNamespace[] {
   }
   if (shared.ipc !== "NODE") namespaces.push(namespace("ipc", paths.ipc));
   return namespaces;
+}
+
+/** Some runtimes look here and not into the namespace for who is root. */
+function idMappings(mapping: UserMapping | null): Partial<OciSpec["linux"]> {
+  if (mapping === null) return {};
+  const lines = ({ containerId, hostId: first, length }: IdMapping) => {
+    return [{ containerID: containerId, hostID: first, size: length }];
+  };
+  return { uidMappings: lines(mapping.uids), gidMappings: lines(mapping.gids) };
 }
 
 function namespace(type: string, path: string | undefined): OciNamespace {

@@ -1,6 +1,8 @@
 // Plans that execute a foreign OCI runtime: what is prepared for it in a mount namespace of its own, and its
 // command line. Nothing of it is seen in the host's mount table, and all of it is gone when the runtime ends.
 
+import { join } from "node:path";
+import type { ExecTemplate, ProcessUser } from "../types/container.ts";
 import {
   CLONE_NEWIPC,
   CLONE_NEWNET,
@@ -20,45 +22,52 @@ import {
   rootStep,
   SHM_SLOT,
   shmStep,
-  slotOf,
 } from "./build-container-plan.ts";
 import { UMASK } from "./identity.ts";
 import type { ContainerPlanInput, RuntimeCommand } from "./inputs.ts";
 import { limitSteps, oomScoreStep } from "./limits.ts";
+import { attachSlot, sourceSteps } from "./runtime-mounts.ts";
+import { hostRoot, hostUser, userMappingOf } from "./user-namespace.ts";
 import { volumesOf } from "./volumes.ts";
 
 /** Where runtimes look for the hierarchy. */
 const CGROUP_MOUNT = "/sys/fs/cgroup";
-const ROOT = { uid: 0, gid: 0 };
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
- * The plan of "create": the container's root is mounted at `paths.rootAttach`, its volumes and /dev/shm at
- * `mountSource`, so that the runtime meets no path that a link could lead elsewhere.
+ * The plan of "create": the container's root is mounted at `paths.rootAttach`, and what else comes from the
+ * host beside it (runtime-mounts.ts). `cgroupsPath` is that of config.json.
  */
 export function buildRuntimeCreatePlan(
   input: ContainerPlanInput,
-  mountSource: (of: number | "shm") => string,
   command: RuntimeCommand,
+  cgroupsPath: string,
 ): Plan {
   const { pod, container, host } = input;
   const volumes = volumesOf(input);
+  const mapping = userMappingOf(pod.security.namespaces);
+  const root = hostRoot(mapping);
   const steps: PlanStep[] = [
     ...hostNamespaces(command.daemonPid),
     ...openSteps(volumes, (volume) => volume.propagation === MS_SHARED),
+    ...(mapping === null ? [] : ([{ op: "own-stdio", ...hostUser(mapping, input.user) }] as const)),
     oomScoreStep(container.resources?.oomScoreAdj ?? 0, host),
     { op: "mount-propagation", flags: MS_REC | MS_SLAVE },
     ...openSteps(volumes, (volume) => volume.propagation !== MS_SHARED),
     shmStep(pod.security.namespaces.ipc === "NODE"),
+    ...(mapping === null ? [] : ([{ op: "map-snapshots", base: input.paths.snapshots }] as const)),
     ...labelSteps(input),
     ...imageSteps(input, volumes),
+    ...sourceSteps(input, volumes, root),
     { op: "host-root" },
-    attach(SHM_SLOT, mountSource("shm")),
-    ...volumes.map((_, index) => attach(slotOf(index), mountSource(index))),
     ...cgroupView(command.cgroupMount),
+    ...(mapping !== null && container.security.privileged
+      ? ([{ op: "delegate-cgroup", target: join(CGROUP_MOUNT, cgroupsPath), ...root }] as const)
+      : []),
     rootStep(input),
-    ...directorySteps(input, ROOT),
+    ...directorySteps(input, root),
     ...inheritedLimits(input),
+    ...(mapping === null ? [] : ([{ op: "lock-mounts" }] as const)),
     ...execution(command),
   ];
   return { cloneFlags: CLONE_NEWNS, pidNamespace: "own", steps };
@@ -80,9 +89,18 @@ export function buildRuntimeCommandPlan(command: RuntimeCommand, inherited: Plan
   };
 }
 
-/** What the process of an exec inherits from the runtime that starts it. */
-export function inheritedByExec(oomScore: number, host: ContainerPlanInput["host"]): PlanStep[] {
-  return [oomScoreStep(oomScore, host), ...inheritedLimits({ host })];
+/** What the process of an exec inherits from the runtime that starts it; `user` is who it is to be. */
+export function inheritedByExec(
+  template: ExecTemplate,
+  user: ProcessUser,
+  host: ContainerPlanInput["host"],
+): PlanStep[] {
+  const mapping = template.userMapping ?? null;
+  return [
+    ...(mapping === null ? [] : ([{ op: "own-stdio", ...hostUser(mapping, user) }] as const)),
+    oomScoreStep(template.oomScoreAdj ?? 0, host),
+    ...inheritedLimits({ host }),
+  ];
 }
 
 /** The monitor lives in the pod's namespaces; runtimes and their hooks belong into the host's. */
@@ -108,21 +126,8 @@ function cgroupView(mount: string): PlanStep[] {
       idMap: "none",
       requiredPropagation: 0,
     },
-    attach(SHM_SLOT, CGROUP_MOUNT),
+    attachSlot(CGROUP_MOUNT, 0),
   ];
-}
-
-function attach(slot: number, target: string): PlanStep {
-  return {
-    op: "attach-tree",
-    slot,
-    target,
-    setAttributes: 0,
-    clearAttributes: 0,
-    propagation: 0,
-    recursiveAttributes: false,
-    createTarget: true,
-  };
 }
 
 function inheritedLimits({ host }: Pick<ContainerPlanInput, "host">): PlanStep[] {

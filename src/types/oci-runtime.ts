@@ -57,6 +57,12 @@ export const OciSeccomp = Type.Object({
 
 export const OciNamespace = Type.Object({ type: Type.String(), path: Type.Optional(Type.String()) });
 
+const OciIdMapping = Type.Object({
+  containerID: Type.Integer(),
+  hostID: Type.Integer(),
+  size: Type.Integer(),
+});
+
 export const OciProcess = Type.Object({
   terminal: Type.Boolean(),
   consoleSize: Type.Optional(Type.Object({ height: Type.Integer(), width: Type.Integer() })),
@@ -95,6 +101,8 @@ export const OciSpec = Type.Object({
   hooks: Type.Optional(Type.Record(Type.String(), Type.Array(OciHook))),
   linux: Type.Object({
     namespaces: Type.Array(OciNamespace),
+    uidMappings: Type.Optional(Type.Array(OciIdMapping)),
+    gidMappings: Type.Optional(Type.Array(OciIdMapping)),
     devices: Type.Array(OciDevice),
     mountLabel: Type.Optional(Type.String()),
     maskedPaths: Strings,

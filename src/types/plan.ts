@@ -33,8 +33,13 @@ export type PlanStep =
    * process itself is born in the user namespace and does the rest (addon/init/init.h).
    */
   | { op: "enter-user-namespace" }
-  /** The container's process enters the mount namespace that the mounter has made. */
-  | { op: "take-mounts" }
+  /**
+   * The container's process enters the mount namespace that the mounter has made. `rootOpen`: its root is not
+   * entered yet, since hooks come before; pivot-root follows.
+   */
+  | { op: "take-mounts"; rootOpen: boolean }
+  /** The pod's user namespace as a file, into a slot: for a runtime that is to join it by path. */
+  | { op: "open-user-namespace"; slot: number }
   /**
    * open_tree(OPEN_TREE_CLONE) of a host path into a slot, for a later attach-tree. `idMap`: the ids of its
    * uppermost mount as the pod's user namespace has them, or by maps of its own.
@@ -128,8 +133,8 @@ export type PlanStep =
   /** Hides a path: a directory under an empty read-only tmpfs, a file under /dev/null. Missing is fine. */
   | { op: "mask"; target: string }
   | { op: "readonly-path"; target: string }
-  /** The container's cgroup, mounted already, belongs to these ids of the host (cgroups(7), delegation). */
-  | { op: "delegate-cgroup"; uid: number; gid: number }
+  /** The container's cgroup at `target` belongs to these ids of the host (cgroups(7), delegation). */
+  | { op: "delegate-cgroup"; target: string; uid: number; gid: number }
   /** The root mount itself becomes read-only. */
   | { op: "root-readonly" }
   /**
@@ -178,7 +183,14 @@ export type PlanStep =
   /** setns into the namespace at a host path; a CLONE_NEW* flag. */
   | { op: "join-path"; path: string; flags: number }
   /** What follows is resolved beneath the host's root, in this process's own mount namespace. */
-  | { op: "host-root" };
+  | { op: "host-root" }
+  /** The same, beneath a directory of the host. */
+  | { op: "host-directory"; path: string }
+  /**
+   * This process enters a copy of its mounts that the pod's user namespace owns. Whatever is made of them
+   * from then on, no capability in there undoes a read-only or nodev mount.
+   */
+  | { op: "lock-mounts" };
 
 export type PlanOp = PlanStep["op"];
 

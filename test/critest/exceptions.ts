@@ -68,27 +68,8 @@ export function exceptionsOn(host: Host): Exception[] {
   ];
 }
 
-const withoutUserNamespaces: Exception = {
-  spec: "[k8s.io] Security Context UserNamespaces ",
-  count: 6,
-  reason: "user namespaces are for the native handler alone",
-  bySuite: true,
-};
-
-const RECURSIVE = ["should support recursive readonly", "should reject a recursive readonly"];
-
-const withoutRecursiveReadonly: Exception[] = RECURSIVE.map((words, index) => ({
-  spec: `[k8s.io] Container Mount Readonly runtime should support readonly mounts ${words}`,
-  count: [1, 3][index] as number,
-  reason: "Debian's crun does not say that it can mount read-only recursively",
-  bySuite: true,
-}));
-
 /** Handlers that run Debian's programs, and what specs do not run with them beside the host's exceptions. */
-export const foreignHandlers: Readonly<Record<string, readonly Exception[]>> = {
-  crun: [withoutUserNamespaces, ...withoutRecursiveReadonly],
-  runc: [withoutUserNamespaces],
-};
+export const foreignHandlers: Readonly<Record<string, readonly Exception[]>> = { crun: [], runc: [] };
 
 export function exceptionFor(exceptions: readonly Exception[], name: string): Exception | undefined {
   return exceptions.find(({ spec }) => name.startsWith(spec));

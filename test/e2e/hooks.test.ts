@@ -13,10 +13,16 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { NamespaceMode } from "../../src/gen/runtime/v1/api.ts";
 import type { Daemon } from "./daemon.ts";
 import { BUSYBOX, STATE, Stage } from "./support/stage.ts";
 
 const HANDLERS = ["native", "crun", "runc"] as const;
+const FIRST = 500_000;
+const RANGE = [{ containerId: 0, hostId: FIRST, length: 65_536 }];
+const USERNS = { mode: NamespaceMode.POD, uids: RANGE, gids: RANGE };
+/** Whether the pod has a user namespace. */
+const MAPPED = HANDLERS.flatMap((handler) => [[handler, false] as const, [handler, true] as const]);
 const STAGES = [
   "prestart",
   "createRuntime",
@@ -28,6 +34,8 @@ const STAGES = [
 const HOOKS = mkdtempSync("/tmp/berth-e2e-hooks-");
 const TOML = ["crun", "runc"].map((name) => `[handlers.${name}]\npath = "/usr/bin/${name}"`).join("\n");
 
+const PROGRAM = "umask 0; echo program >> /out/order; sleep 1000";
+
 let stage: Stage;
 let daemon: Daemon;
 let before: string[];
@@ -38,6 +46,7 @@ let out: string;
 
 beforeAll(async () => {
   mkdirSync(join(HOOKS, "d"));
+  chmodSync(HOOKS, 0o711);
   stage = await Stage.make([BUSYBOX], [], { toml: TOML, head: `hooks_dirs = ["${HOOKS}/d"]` });
   daemon = stage.daemon;
 });
@@ -77,8 +86,17 @@ function addHook(
   writeFileSync(join(HOOKS, "d", `${more.name ?? stageName}.json`), JSON.stringify(file));
 }
 
-async function create(handler: string, command: string[], changes: object = {}): Promise<string> {
-  const pod = await stage.runPod(podName, { annotations: { "io.example/of-pod": "yes" } }, handler);
+async function create(
+  handler: string,
+  command: string[],
+  changes: object = {},
+  mapped = false,
+): Promise<string> {
+  const linux = mapped ? { securityContext: { namespaceOptions: { usernsOptions: USERNS } } } : {};
+  const annotations = { "io.example/of-pod": "yes" };
+  const pod = await stage.runPod(podName, { annotations, linux }, handler);
+  // Hooks and programs of a pod with a user namespace are somebody else on the host.
+  if (mapped) chmodSync(out, 0o777);
   const mounts = [{ containerPath: "/out", hostPath: out }];
   return await stage.create(pod, "c", BUSYBOX, command, { mounts, ...changes });
 }
@@ -87,7 +105,7 @@ const start = (containerId: string) => daemon.ask("startContainer", { containerI
 const written = (name: string) => readFileSync(join(out, name), "utf8");
 const stagesRun = () => (existsSync(join(out, "order")) ? written("order").trim().split("\n") : []);
 
-describe.each(HANDLERS)("%s", (handler) => {
+describe.each(MAPPED)("%s, with a user namespace: %s", (handler, mapped) => {
   test("hooks of a CDI device run, before those of the directory", async () => {
     addHook("createRuntime", 'echo directory >> "$OUT/order"');
     const folder = join(daemon.scratch.folder, "cdi");
@@ -98,7 +116,7 @@ describe.each(HANDLERS)("%s", (handler) => {
     const devices = [{ name: "one", containerEdits: { hooks } }];
     const specification = { cdiVersion: "0.6.0", kind: "berth.test/hooked", devices };
     writeFileSync(join(folder, "hooked.json"), JSON.stringify(specification));
-    const id = await create(handler, ["true"], { CDIDevices: [{ name: "berth.test/hooked=one" }] });
+    const id = await create(handler, ["true"], { CDIDevices: [{ name: "berth.test/hooked=one" }] }, mapped);
     await start(id);
     expect(stagesRun()).toEqual(["device", "directory"]);
   });
@@ -108,17 +126,20 @@ describe.each(HANDLERS)("%s", (handler) => {
 
   test("every kind runs once, in its place, with the container's state", async () => {
     for (const name of STAGES) {
-      const look = "readlink /proc/self/ns/net /proc/self/ns/mnt";
+      const look = "readlink /proc/self/ns/net /proc/self/ns/mnt /proc/self/ns/user /proc/self/ns/cgroup";
       const own = name === "startContainer" ? "true" : `${look} > $OUT/ns-${name}`;
-      addHook(name, `echo ${name} >> $OUT/order; cat > $OUT/state-${name}; ${own}`);
+      addHook(name, `umask 0; echo ${name} >> $OUT/order; cat > $OUT/state-${name}; ${own}`);
     }
-    const id = await create(handler, ["sh", "-c", "echo program >> /out/order; sleep 1000"]);
+    const id = await create(handler, ["sh", "-c", PROGRAM], {}, mapped);
     expect(stagesRun().filter(notEarly)).toEqual(["prestart", "createRuntime", "createContainer"]);
     await start(id);
     await expect.poll(stagesRun).toHaveLength(6);
     const inOrder = stagesRun().filter((name) => name !== "poststart");
     expect(inOrder).toEqual([...STAGES.slice(0, 3), "startContainer", "program"]);
     expect(stagesRun()).toContain("poststart");
+    const { pid } = JSON.parse(written("state-createRuntime")) as { pid: number };
+    const ofProgram = (kind: string) => readlinkSync(`/proc/${pid}/ns/${kind}`);
+    const namespaces = { user: ofProgram("user"), cgroup: ofProgram("cgroup"), mnt: ofProgram("mnt") };
     await daemon.ask("stopContainer", { containerId: id, timeout: 0n });
     await expect.poll(() => stagesRun().at(-1)).toBe("poststop");
     await daemon.ask("removeContainer", { containerId: id });
@@ -128,8 +149,11 @@ describe.each(HANDLERS)("%s", (handler) => {
     for (const name of ["prestart", "createRuntime", "poststart", "poststop"]) {
       expect([name, written(`ns-${name}`).split("\n")[0]]).toEqual([name, host]);
     }
-    // In the container's mount namespace, although its path is one of the host.
-    expect(written("ns-createContainer").split("\n")[1]).not.toBe(readlinkSync("/proc/self/ns/mnt"));
+    // In the container's namespaces, although its path is one of the host.
+    const [, mnt, user, cgroup] = written("ns-createContainer").split("\n");
+    expect(mnt).not.toBe(readlinkSync("/proc/self/ns/mnt"));
+    expect([mnt, user, cgroup]).toEqual([namespaces.mnt, namespaces.user, namespaces.cgroup]);
+    expect(namespaces.user === readlinkSync("/proc/self/ns/user")).toBe(!mapped);
     for (const name of STAGES) {
       const state = JSON.parse(written(`state-${name}`));
       expect(state).toMatchObject({ id, annotations: { "io.example/of-pod": "yes" } });
@@ -143,7 +167,7 @@ describe.each(HANDLERS)("%s", (handler) => {
     async (name) => {
       addHook(name, "cat > /dev/null; echo no graphics card >&2; exit 3");
       addHook("poststop", "cat > /dev/null; echo gone > $OUT/poststop");
-      const refused = create(handler, ["true"]);
+      const refused = create(handler, ["true"], {}, mapped);
       await expect(refused).rejects.toMatchObject({ details: expect.stringMatching(/hook|exit/i) });
       if (handler === "native") {
         const details = expect.stringContaining(`${name} hook "/usr/bin/env": exit 3: "no graphics card"`);
@@ -155,10 +179,24 @@ describe.each(HANDLERS)("%s", (handler) => {
     },
   );
 
+  test("createContainer finds the container's root in the bundle, and mounts into it", async () => {
+    const find = `bundle=$(sed -n 's/.*"bundle" *: *"\\([^"]*\\)".*/\\1/p')
+      root=$(sed -n 's/.*"root" *: *{ *"path" *: *"\\([^"]*\\)".*/\\1/p' "$bundle/config.json")`;
+    addHook(
+      "createContainer",
+      `set -e; ${find}; mount -t tmpfs none "$root/mnt"; echo yes > "$root/mnt/hooked"`,
+    );
+    const id = await create(handler, ["sleep", "1000"], {}, mapped);
+    await start(id);
+    expect((await stage.exec(id, "cat", "/mnt/hooked")).out).toBe("yes\n");
+    const mounts = readFileSync("/proc/self/mounts", "utf8");
+    expect(mounts).not.toContain(join(daemon.scratch.state, "rootfs"));
+  });
+
   test("poststart and poststop that fail are only logged", async () => {
     if (handler !== "runc") addHook("poststart", "cat > /dev/null; echo late complaint; exit 4");
     addHook("poststop", "cat > /dev/null; exit 5");
-    const id = await create(handler, ["sleep", "1000"]);
+    const id = await create(handler, ["sleep", "1000"], {}, mapped);
     await start(id);
     expect((await stage.status(id)).state).toBe(STATE.RUNNING);
     if (handler === "native") expect(daemon.tail(50)).toContain("late complaint");
@@ -167,7 +205,7 @@ describe.each(HANDLERS)("%s", (handler) => {
 
   test("one that hangs is killed", async () => {
     addHook("createRuntime", "cat > /dev/null; sleep 1000", { timeout: 1 });
-    const refused = create(handler, ["true"]);
+    const refused = create(handler, ["true"], {}, mapped);
     await expect(refused).rejects.toThrow();
     if (handler === "native") await expect(refused).rejects.toThrow("did not end within 1 s and was killed");
   });

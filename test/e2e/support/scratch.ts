@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -67,6 +68,8 @@ function freeSubnet(): string {
 
 export function makeScratch(options: ScratchOptions = {}): Scratch {
   const folder = mkdtempSync("/tmp/berth-e2e-");
+  // As /run/berth can be: root of a pod's user namespace passes it on its way to its mounts.
+  chmodSync(folder, 0o711);
   const suffix = folder.slice(-6);
   const state = join(folder, "state");
   const bridge = `be-${suffix}`;

@@ -122,6 +122,7 @@ export class TestPod {
     this.config = podConfig(options.security, options.config);
     for (const path of [
       this.paths.rootAttach,
+      this.paths.mountsAttach,
       this.paths.podState(this.id),
       this.logs,
       this.shared,
@@ -209,6 +210,7 @@ export class TestPod {
       paths: {
         snapshots: this.paths.snapshots,
         rootAttach: this.paths.rootAttach,
+        mountsAttach: this.paths.mountsAttach,
         emptyLayer: this.paths.emptyLayerRelative,
         resolvConf: "",
         hostname: "",

@@ -1,10 +1,10 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeConfig, parseConfigFile } from "../../../src/config.ts";
 import { Handlers } from "../../../src/handlers/handlers.ts";
-import { featuresOf } from "../../../src/handlers/probe-runtime.ts";
+import { userNamespacesMissing } from "../../../src/handlers/probe-runtime.ts";
 
 const parse = (text: string) => makeConfig(parseConfigFile(text, "berth.toml"));
 
@@ -41,37 +41,38 @@ describe("the configuration", () => {
   ])("%s is refused", (text, message) => expect(() => parse(text)).toThrow(message));
 });
 
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "berth-handlers-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const runtime = (script: string, state = tmpdir()) => {
+  const path = join(folder, `runtime-${Math.random()}`);
+  writeFileSync(path, `#!/bin/sh\n${script}\n`);
+  chmodSync(path, 0o755);
+  return new Handlers(parse(`[handlers.x]\npath = "${path}"`).handlers, "native", state);
+};
+const statusOf = async (handlers: Handlers) => (await handlers.list()).at(-1);
+
 describe("runtimes", () => {
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "berth-handlers-"));
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
-
-  const runtime = (script: string) => {
-    const path = join(folder, `runtime-${Math.random()}`);
-    writeFileSync(path, `#!/bin/sh\n${script}\n`);
-    chmodSync(path, 0o755);
-    return new Handlers(parse(`[handlers.x]\npath = "${path}"`).handlers, "native");
-  };
-  const statusOf = async (handlers: Handlers) => (await handlers.list()).at(-1);
-
   test("what they say of themselves counts", async () => {
     const handlers = runtime(
-      `case $1 in features) echo '{"mountOptions":["ro","rro"]}';; exec) echo "  --cgroup value  x";; esac`,
+      `case $1 in features) echo '{"linux":{"namespaces":["user"]}}';; exec) echo "  --cgroup value  x";;
+      --version) printf 'x version 1\\nmore\\n';; esac`,
     );
     expect((await statusOf(handlers))?.features).toEqual({
       recursiveReadOnlyMounts: true,
-      userNamespaces: false,
+      userNamespaces: true,
     });
-    expect((await handlers.facts("x")).execsInCgroup).toBe(true);
+    expect(await handlers.facts("x")).toMatchObject({ execsInCgroup: true, version: "x version 1" });
   });
 
   test.each(["exit 1", "echo garbage; head -c 3000000 /dev/zero", "kill -9 $$"])(
     "nothing of: %s",
     async (script) => {
       const handlers = runtime(script);
-      expect((await statusOf(handlers))?.features.recursiveReadOnlyMounts).toBe(false);
+      expect((await statusOf(handlers))?.features.userNamespaces).toBe(false);
       expect((await handlers.facts("x")).execsInCgroup).toBe(false);
       expect(await handlers.complaints()).toEqual([]);
     },
@@ -79,7 +80,7 @@ describe("runtimes", () => {
 
   test("one that is missing is complained of, refused by name, and found once it is there", async () => {
     const path = join(folder, "later");
-    const handlers = new Handlers(parse(`[handlers.x]\npath = "${path}"`).handlers, "native");
+    const handlers = new Handlers(parse(`[handlers.x]\npath = "${path}"`).handlers, "native", tmpdir());
     expect(await handlers.complaints()).toEqual([expect.stringContaining('runtime handler "x"')]);
     expect((await statusOf(handlers))?.features.recursiveReadOnlyMounts).toBe(false);
     await expect(handlers.require("x", "run pod")).rejects.toThrow(
@@ -88,7 +89,7 @@ describe("runtimes", () => {
     writeFileSync(path, '#!/bin/sh\necho \'{"mountOptions":["rro"]}\'\n');
     chmodSync(path, 0o755);
     expect((await handlers.require("x", "run pod")).name).toBe("x");
-    expect((await handlers.facts("x")).recursiveReadOnlyMounts).toBe(true);
+    expect((await handlers.list()).at(-1)?.features.recursiveReadOnlyMounts).toBe(true);
   });
 
   test("unknown names are refused; the empty one is the default", () => {
@@ -98,9 +99,41 @@ describe("runtimes", () => {
   });
 });
 
-test.each(["", "[]", "null", '{"mountOptions":5}', '{"mountOptions":["rro"],"linux":7}'])(
-  "features %j",
-  (text) => {
-    expect(featuresOf(text)).toEqual({ recursiveReadOnlyMounts: false, userNamespaces: false });
-  },
-);
+describe("user namespaces", () => {
+  const NAMED = "neither";
+  test.each([
+    ['{"linux":{"namespaces":["pid","user"]}}', "", ""],
+    ['{"linux":{"namespaces":["pid"]}}', "spec: 1.0.2", '"features" does not list "user"'],
+    ["unknown command features", "crun version 1.8.1\nspec: 1.0.0\n", ""],
+    ['{"linux":7}', "spec: 2.0.0", ""],
+    ["", "", NAMED],
+    ["[]", "spec: 0.6.0", NAMED],
+    ["null", "my spec: 1.0.0", NAMED],
+  ])("features %j, version %j", (features, version, missing) => {
+    const found = userNamespacesMissing(features, version);
+    if (missing === "") expect(found).toBe("");
+    else expect(found).toContain(missing);
+  });
+
+  test("a refusal names runtime, version and what is missing", async () => {
+    const handlers = runtime("case $1 in --version) echo old version 0.1;; esac");
+    await expect(handlers.requireUserNamespaces("x", "run pod")).rejects.toThrow(
+      /^run pod: handler "x": no user namespaces with runtime "\/.*" \(old version 0\.1\): neither .* native/,
+    );
+    await handlers.requireUserNamespaces("native", "run pod");
+  });
+
+  test("a state directory that others cannot get to is named", async () => {
+    const closed = join(folder, "closed");
+    mkdirSync(join(closed, "state"), { recursive: true, mode: 0o755 });
+    chmodSync(folder, 0o755);
+    chmodSync(closed, 0o750);
+    const handlers = runtime("echo spec: 1.0.0", join(closed, "state"));
+    await expect(handlers.requireUserNamespaces("x", "run pod")).rejects.toThrow(
+      `cannot pass directory "${closed}" (mode 750)`,
+    );
+    expect((await statusOf(handlers))?.features.userNamespaces).toBe(false);
+    chmodSync(closed, 0o711);
+    expect((await statusOf(handlers))?.features.userNamespaces).toBe(true);
+  });
+});

@@ -151,6 +151,7 @@ export function planInput(more: Partial<ContainerPlanInput> = {}): ContainerPlan
     paths: {
       snapshots: "/var/lib/berth/s",
       rootAttach: "/run/berth/rootfs",
+      mountsAttach: "/run/berth/mounts",
       emptyLayer: "empty",
       resolvConf: "/run/berth/pods/p/resolv.conf",
       hostname: "/run/berth/pods/p/hostname",

@@ -16,7 +16,6 @@ const spec = (container: ContainerPlanInput, changes: Partial<OciSpecInput> = {}
     container,
     rootPath: "/run/berth/rootfs",
     namespaces: { ...NAMESPACE_PATHS, pid: "/proc/8/ns/pid" },
-    mountSource: (of) => `/run/berth/o/1/m/${of}`,
     cgroupsPath: "/berth/berth-1/c-1",
     seccomp: null,
     hooks: {},

@@ -104,7 +104,7 @@ export const EVERY_STEP: readonly PlanStep[] = [
   { op: "host-root" },
   { op: "user-namespace", netnsPath: "", uidMap: "0 100000 65536", gidMap: "0 200000 65536" },
   { op: "enter-user-namespace" },
-  { op: "take-mounts" },
+  { op: "take-mounts", rootOpen: true },
   { op: "become-root" },
   { op: "own-stdio", uid: 101_000, gid: 201_000 },
   { op: "map-snapshots", base: "/var/lib/berth/s" },
@@ -118,9 +118,12 @@ export const EVERY_STEP: readonly PlanStep[] = [
     subPath: "etc",
     forceLegacy: true,
   },
-  { op: "delegate-cgroup", uid: 100_000, gid: 200_000 },
+  { op: "delegate-cgroup", target: "/sys/fs/cgroup", uid: 100_000, gid: 200_000 },
   { op: "share-group", slot: 3, target: "/shared" },
   { op: "mount-label", label: "system_u:object_r:container_file_t:s0:c1,c2" },
+  { op: "open-user-namespace", slot: 4 },
+  { op: "host-directory", path: "/run/berth/mounts" },
+  { op: "lock-mounts" },
 ];
 
 const pod = podConfig(

@@ -135,7 +135,7 @@ describe("containers", () => {
     const steps = mappedSteps({ pod, container: containerConfig({}, { privileged: true }) });
     expect(stepsOf(steps, "overlay-root")[0]?.allowDevices).toBe(false);
     expect(stepsOf(steps, "delegate-cgroup")).toEqual([
-      { op: "delegate-cgroup", uid: 100_000, gid: 200_000 },
+      { op: "delegate-cgroup", target: "/sys/fs/cgroup", uid: 100_000, gid: 200_000 },
     ]);
     expect(opsOf(mappedSteps())).not.toContain("delegate-cgroup");
   });
