@@ -11,6 +11,7 @@ import { startServer } from "./server-process.ts";
 export interface BerthServer {
   readonly engine: CriEngine;
   readonly pid: number;
+  readonly socket: string;
 }
 
 /** What a daemon that died leaves in the host: it would remove it itself at its next start. */
@@ -25,10 +26,32 @@ async function removePins(state: string): Promise<void> {
   }
 }
 
-/** Starts the built daemon (out/berthd.mjs), and loads the image. All of it is undone by the clean-up. */
+export interface Launch {
+  /** Fills the root directory before the daemon starts. */
+  readonly prepare?: (root: string) => void;
+  /** Another bundle than out/berthd.mjs. */
+  readonly bundle?: string;
+  /** Options of Node, and variables. */
+  readonly nodeOptions?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface LaunchedBerth extends BerthServer {
+  readonly loadImage: () => Promise<void>;
+}
+
+/** Starts the built daemon, and loads the image. All of it is undone by the clean-up. */
 export async function startBerth(setting: Setting): Promise<BerthServer> {
+  const server = await launchBerth(setting);
+  await server.loadImage();
+  setting.cleanup.add("remove the pods of berth", () => server.engine.removeAll());
+  return server;
+}
+
+/** Starts the daemon alone. */
+export async function launchBerth(setting: Setting, launch: Launch = {}): Promise<LaunchedBerth> {
   const { cleanup, scratch, image, project } = setting;
-  const folder = join(scratch, "berth");
+  const folder = join(scratch, `berth-${setting.suffix}`);
   const [root, state, logs] = ["root", "state", "logs"].map((name) => join(folder, name)) as [
     string,
     string,
@@ -36,41 +59,45 @@ export async function startBerth(setting: Setting): Promise<BerthServer> {
   ];
   const noNetworks = join(folder, "no-cni");
   for (const path of [root, state, logs, noNetworks]) mkdirSync(path, { recursive: true });
-  const bridge = `bb-${setting.suffix}`;
+  launch.prepare?.(root);
   const cgroupParent = `/berth-bench-${setting.suffix}`;
+  undoTraces(setting, state, cgroupParent);
+  const config = join(folder, "berth.toml");
+  writeFileSync(config, configuration(setting, cgroupParent, noNetworks));
+  const socket = join(folder, "berth.sock");
+  const flags = ["--config", config, "--root", root, "--state", state, "--socket", socket];
+  const child = await startServer(cleanup, {
+    name: "berthd",
+    command: process.execPath,
+    args: [...(launch.nodeOptions ?? []), launch.bundle ?? join(project, "out/berthd.mjs"), ...flags],
+    socket,
+    log: join(folder, "berthd.log"),
+    env: { ...process.env, ...launch.env },
+  });
+  const engine = new CriEngine({ name: "berth", socket, image: image.reference, logs, cgroupParent });
+  cleanup.add("close the connection to berthd", () => engine.close());
+  const loadImage = async () => {
+    const program = join(project, "out/berth.cjs");
+    await runProgram(process.execPath, [program, "-H", socket, "load", "-i", image.archive]);
+  };
+  return { engine, pid: child.pid ?? 0, socket, loadImage };
+}
+
+function configuration({ subnets, suffix }: Setting, cgroupParent: string, noNetworks: string): string {
+  const lines = [
+    `cni_conf_dir = "${noNetworks}"`,
+    `default_subnet = "${subnets[0]}"`,
+    `bridge_name = "bb-${suffix}"`,
+  ];
+  return `cgroup_parent = "${cgroupParent}"\n[network]\n${lines.join("\n")}\n`;
+}
+
+function undoTraces({ cleanup, suffix }: Setting, state: string, cgroupParent: string): void {
+  const bridge = `bb-${suffix}`;
   cleanup.add("remove the cgroups of berth", () => removeCgroups(cgroupParent));
   cleanup.add("remove the bridge of berth", () => removeBridge(bridge));
   cleanup.add("remove the addresses of berth", () =>
     rmSync(`/var/lib/cni/networks/berth-${bridge}`, { recursive: true, force: true }),
   );
   cleanup.add("remove network namespaces of berth", () => removePins(state));
-  const config = join(folder, "berth.toml");
-  const lines = [
-    `cni_conf_dir = "${noNetworks}"`,
-    `default_subnet = "${setting.subnets[0]}"`,
-    `bridge_name = "${bridge}"`,
-  ];
-  writeFileSync(config, `cgroup_parent = "${cgroupParent}"\n[network]\n${lines.join("\n")}\n`);
-  const socket = join(folder, "berth.sock");
-  const flags = ["--config", config, "--root", root, "--state", state, "--socket", socket];
-  const child = await startServer(cleanup, {
-    name: "berthd",
-    command: process.execPath,
-    args: [join(project, "out/berthd.mjs"), ...flags],
-    socket,
-    log: join(folder, "berthd.log"),
-    env: process.env,
-  });
-  await runProgram(process.execPath, [
-    join(project, "out/berth.cjs"),
-    "-H",
-    socket,
-    "load",
-    "-i",
-    image.archive,
-  ]);
-  const engine = new CriEngine({ name: "berth", socket, image: image.reference, logs, cgroupParent });
-  cleanup.add("close the connection to berthd", () => engine.close());
-  cleanup.add("remove the pods of berth", () => engine.removeAll());
-  return { engine, pid: child.pid ?? 0 };
 }

@@ -6,6 +6,7 @@ import type * as proto from "../gen/runtime/v1/api.ts";
 import { nowMicros } from "../lib/clock.ts";
 import { codeOf } from "../lib/errors.ts";
 import { EventFeed } from "../lib/event-feed.ts";
+import { eachInTurns } from "../lib/turns.ts";
 import type { Container } from "../types/container.ts";
 import type { BerthEvent } from "../types/events.ts";
 import type { Micros, PodId } from "../types/ids.ts";
@@ -61,8 +62,20 @@ export class ContainerEvents {
   read(signal: AbortSignal): AsyncIterable<proto.ContainerEventResponse> {
     this.#forget(nowMicros());
     // Whoever comes a second time is told again: an event is a state and its time, and does no harm.
-    const missed = this.#missed.flatMap((news) => this.#render(news));
-    return this.#feed.read(signal, missed);
+    return this.#replay([...this.#missed], this.#feed.read(signal), signal);
+  }
+
+  /** What was missed, then what `live` has held back meanwhile, and what comes. */
+  async *#replay(
+    missed: readonly News[],
+    live: AsyncGenerator<proto.ContainerEventResponse, void>,
+    signal: AbortSignal,
+  ): AsyncGenerator<proto.ContainerEventResponse, void> {
+    for await (const news of eachInTurns(missed)) {
+      if (signal.aborted) break;
+      yield* this.#render(news);
+    }
+    yield* live;
   }
 
   close(): void {

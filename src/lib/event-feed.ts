@@ -20,14 +20,18 @@ export class EventFeed<T> {
   }
 
   /**
-   * Everything pushed from now on, after `first`. Ends when the signal aborts or the feed is closed; throws
+   * Everything pushed from now on. Ends when the signal aborts or the feed is closed; throws
    * RESOURCE_EXHAUSTED when too much waits.
    */
-  read(signal: AbortSignal, first: readonly T[] = []): AsyncGenerator<T, void> {
-    const reader = new Reader(first);
+  read(signal: AbortSignal): AsyncGenerator<T, void> {
+    const reader = new Reader<T>();
     if (this.#closed) reader.end();
     this.#readers.add(reader);
-    const end = () => reader.end();
+    const end = () => {
+      reader.end();
+      // Whoever is gone may never have begun to read.
+      this.#readers.delete(reader);
+    };
     signal.addEventListener("abort", end, { once: true });
     if (signal.aborted) end();
     return this.#drain(reader, () => signal.removeEventListener("abort", end));
@@ -54,14 +58,10 @@ export class EventFeed<T> {
 }
 
 class Reader<T> {
-  #waiting: T[];
+  #waiting: T[] = [];
   #wake: () => void = () => {};
   #ended = false;
   #overrun = false;
-
-  constructor(first: readonly T[]) {
-    this.#waiting = [...first];
-  }
 
   add(item: T): void {
     if (this.#ended) return;

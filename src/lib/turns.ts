@@ -34,6 +34,19 @@ export async function inTurns<T>(items: Iterable<T>, work: (item: T) => void): P
   }
 }
 
+/** The items one by one, as far as the piece goes. See inTurns. */
+export async function* eachInTurns<T>(items: Iterable<T>): AsyncGenerator<T, void> {
+  for (const item of items) {
+    if (performance.now() >= until) await nextTurn();
+    yield item;
+  }
+}
+
+/** Starts `work` for each item in turns, and waits for all of them. */
+export async function allInTurns<T>(items: Iterable<T>, work: (item: T) => Promise<unknown>): Promise<void> {
+  await Promise.all(await mapInTurns(items, work));
+}
+
 /** The items that fit, in order. See inTurns. */
 export async function filterInTurns<T>(items: Iterable<T>, fits: (item: T) => boolean): Promise<T[]> {
   const found: T[] = [];

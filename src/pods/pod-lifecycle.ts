@@ -1,7 +1,7 @@
 // The state of a pod sandbox, derived from facts and never stored.
 
 import { BerthError } from "../lib/errors.ts";
-import type { Pod, PodMetadata, PodState } from "../types/pod.ts";
+import type { ListedPod, Pod, PodMetadata, PodState } from "../types/pod.ts";
 
 /**
  * READY from the commit of RunPodSandbox until a stop or removal begins or the monitor is lost; never again.
@@ -24,7 +24,7 @@ export function isReleased(row: Pick<Pod, "stoppedAt" | "networkHeld" | "monitor
 /** Pods of `berth run --rm` remove themselves when their container ends. */
 export const AUTO_REMOVE_ANNOTATION = "berth.auto-remove";
 
-export function removesItself(row: Pick<Pod, "config">): boolean {
+export function removesItself(row: Pick<ListedPod, "config">): boolean {
   return row.config.annotations[AUTO_REMOVE_ANNOTATION] === "true";
 }
 

@@ -2,9 +2,10 @@
 
 import { messageOf } from "../lib/errors.ts";
 import type { PodDeps } from "../pods/deps.ts";
+import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
 import { stateOfPod } from "../pods/pod-lifecycle.ts";
-import { allPods, findPod, setPodNetwork } from "../store/pods.ts";
-import type { Pod } from "../types/pod.ts";
+import { findPod, setPodNetwork } from "../store/pods.ts";
+import type { ListedPod } from "../types/pod.ts";
 
 /**
  * CNI GC, then CNI CHECK of every ready pod, one after the other: plugins are processes, and nobody waits for
@@ -16,11 +17,11 @@ export async function auditNetworks(deps: PodDeps): Promise<void> {
   } catch (error) {
     deps.log.warn({ error: messageOf(error) }, "CNI garbage collection failed");
   }
-  const ready = allPods(deps.store).filter((pod) => pod.netnsPath !== "" && stateOfPod(pod) === "READY");
-  for (const pod of ready) await checkPod(deps, pod);
+  const ready = await listPodSandbox(deps, { state: "READY" });
+  for (const pod of ready) if (pod.netnsPath !== "") await checkPod(deps, pod);
 }
 
-async function checkPod(deps: PodDeps, { id, netnsPath }: Pod): Promise<void> {
+async function checkPod(deps: PodDeps, { id, netnsPath }: ListedPod): Promise<void> {
   const problem = await deps.network.check(id, netnsPath);
   const pod = findPod(deps.store, id);
   if (pod === null || stateOfPod(pod) !== "READY") return;

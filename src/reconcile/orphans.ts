@@ -7,11 +7,13 @@ import { readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
 import { errnoOf, messageOf } from "../lib/errors.ts";
-import { podCgroupName, runtimeCgroup } from "../paths.ts";
+import { podCgroupName } from "../paths.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { removeSnapshot } from "../snapshots/remove-snapshot.ts";
-import { allContainers } from "../store/containers.ts";
-import { allPods } from "../store/pods.ts";
+import { containerNames } from "../store/containers.ts";
+import { listedPods } from "../store/listed.ts";
+import { podIds } from "../store/pods.ts";
+import type { PodId } from "../types/ids.ts";
 
 /** Names in `directory`; none when it is missing. */
 async function namesIn(directory: string): Promise<string[]> {
@@ -27,7 +29,7 @@ interface Kind {
   readonly what: string;
   readonly list: () => Promise<string[]>;
   /** Names that rows stand for; called after the listing. */
-  readonly known: () => Set<string>;
+  readonly known: () => { has(name: string): boolean };
   readonly remove: (name: string) => Promise<void>;
 }
 
@@ -52,36 +54,36 @@ export async function removeOrphans(deps: PodDeps): Promise<void> {
 async function kinds(deps: PodDeps): Promise<Kind[]> {
   const { kernel, paths, store } = deps;
   const parent = join(await kernel.cgroupMount(), deps.config.cgroupParent);
-  const podIds = () => new Set(allPods(store).map((pod) => pod.id));
+  const ofPods = (name: (id: PodId) => string) => () => new Set(podIds(store).map(name));
   const ours = `berth-${paths.instance}-`;
   const cgroups: Kind = {
     what: "cgroup",
     list: async () => (await namesIn(parent)).filter((name) => name.startsWith(ours)),
-    known: () => new Set(allPods(store).map((pod) => podCgroupName(paths, pod.id))),
+    known: ofPods((id) => podCgroupName(paths, id)),
     remove: (name) => destroyCgroup(kernel, join(parent, name), `orphan "${name}"`),
   };
   const namespaces: Kind = {
     what: "network namespace",
     list: async () => (await namesIn(paths.netnsDir)).filter((name) => name.startsWith(ours)),
-    known: () => new Set(allPods(store).map((pod) => basename(paths.netns(pod.id)))),
+    known: ofPods((id) => basename(paths.netns(id))),
     remove: (name) => kernel.removeNetns(join(paths.netnsDir, name)),
   };
   const states: Kind = {
     what: "pod directory",
     list: () => namesIn(join(paths.state, "pods")),
-    known: podIds,
+    known: ofPods((id) => id),
     remove: (name) => kernel.removeTree(join(paths.state, "pods", name)),
   };
   const sockets: Kind = {
     what: "monitor socket",
     list: () => namesIn(join(paths.state, "m")),
-    known: () => new Set(allPods(store).map((pod) => basename(paths.monitorSocket(pod.id)))),
+    known: ofPods((id) => basename(paths.monitorSocket(id))),
     remove: (name) => rm(join(paths.state, "m", name), { force: true }),
   };
   const logs: Kind = {
     what: "log directory",
     list: () => namesIn(join(paths.root, "logs")),
-    known: podIds,
+    known: ofPods((id) => id),
     remove: (name) => kernel.removeTree(join(paths.root, "logs", name)),
   };
   return [cgroups, namespaces, states, sockets, logs, ...containerKinds(deps)];
@@ -92,28 +94,32 @@ function containerKinds(deps: PodDeps): Kind[] {
   const cgroups: Kind = {
     what: "container cgroup",
     list: async () => {
-      const lists = allPods(store).map(async ({ cgroupPath }) =>
+      // Those of pods without a monitor went with the pod's.
+      const pods = (await listedPods(store)).filter(({ monitor }) => monitor !== null);
+      const lists = pods.map(async ({ cgroupPath }) =>
         (await namesIn(cgroupPath))
           .filter((name) => /^[cr]-[0-9a-f]{32}$/.test(name))
           .map((name) => join(cgroupPath, name)),
       );
       return (await Promise.all(lists)).flat();
     },
-    known: () =>
-      new Set(allContainers(store).flatMap(({ cgroupPath }) => [cgroupPath, runtimeCgroup(cgroupPath)])),
+    known: () => {
+      const digits = new Set(containerNames(store).map(({ id }) => id.slice(0, 32)));
+      return { has: (path) => digits.has(basename(path).slice(2)) };
+    },
     remove: (path) => destroyCgroup(kernel, path, `orphan "${path}"`),
   };
   const snapshots: Kind = {
     what: "snapshot",
     list: async () =>
       (await namesIn(join(paths.snapshots, "c"))).filter((name) => /^[0-9a-z]{1,10}$/.test(name)),
-    known: () => new Set(allContainers(store).map((container) => container.snapshot.toString(36))),
+    known: () => new Set(containerNames(store).map(({ snapshot }) => snapshot.toString(36))),
     remove: (name) => removeSnapshot(deps, Number.parseInt(name, 36)),
   };
   const bundles: Kind = {
     what: "bundle",
     list: () => namesIn(join(paths.state, "o")),
-    known: () => new Set(allContainers(store).map((container) => basename(paths.bundle(container.id)))),
+    known: () => new Set(containerNames(store).map(({ id }) => basename(paths.bundle(id)))),
     remove: (name) => kernel.removeTree(join(paths.state, "o", name)),
   };
   return [cgroups, snapshots, bundles];

@@ -4,10 +4,12 @@
 import type { Call } from "../lib/call.ts";
 import { within } from "../lib/deadline.ts";
 import { messageOf } from "../lib/errors.ts";
+import { allInTurns, inTurns } from "../lib/turns.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { removesItself, stateOfPod } from "../pods/pod-lifecycle.ts";
-import { containersOfPod, unfinishedContainers } from "../store/containers.ts";
-import { allPods, findPod, releasePodKey, unfinishedPods } from "../store/pods.ts";
+import { containersOfPod } from "../store/containers.ts";
+import { listedPods } from "../store/listed.ts";
+import { findPod, releasePodKey, unfinishedPodIds, unsettledPodIds } from "../store/pods.ts";
 import type { BerthEvent } from "../types/events.ts";
 import type { PodId } from "../types/ids.ts";
 import type { Pod } from "../types/pod.ts";
@@ -47,9 +49,9 @@ export class Reconciler {
    * Undoing, removing and orphans follow behind, and no name is blocked by them.
    */
   async start(): Promise<void> {
-    const pods = allPods(this.#deps.store);
-    for (const pod of pods) if (pod.readyAt === null) releasePodKey(this.#deps.store, pod.id);
-    const judged = Promise.all(pods.map((pod) => this.#recordFacts(pod)));
+    const { store } = this.#deps;
+    for (const id of unfinishedPodIds(store)) releasePodKey(store, id);
+    const judged = allInTurns(unsettledPodIds(store), (id) => this.#recordFacts(id));
     await within(START_BUDGET_MS, "recover the pods", judged).catch((error) => {
       this.#deps.log.warn({ error: messageOf(error) }, "recovery goes on while calls are answered");
     });
@@ -68,13 +70,13 @@ export class Reconciler {
   onEvent(event: BerthEvent): void {
     if (event.type !== "container-stopped") return;
     const pod = findPod(this.#deps.store, event.podId);
-    if (pod !== null && removesItself(pod) && stateOfPod(pod) === "READY") void this.#settle(pod);
+    if (pod !== null && removesItself(pod) && stateOfPod(pod) === "READY") void this.#settle(pod.id);
   }
 
   async #finish(judged: Promise<unknown>): Promise<void> {
     try {
       await judged;
-      await Promise.all(allPods(this.#deps.store).map((pod) => this.#settle(pod)));
+      await allInTurns(unsettledPodIds(this.#deps.store), (id) => this.#settle(id));
       await removeOrphans(this.#deps);
     } finally {
       // Whatever failed: what is left undone is tried again from now on.
@@ -105,43 +107,40 @@ export class Reconciler {
   /** Everything unfinished, and pods whose monitor is not connected. */
   async #tick(): Promise<void> {
     const { store, monitors } = this.#deps;
-    const pods = new Map(unfinishedPods(store).map((pod) => [pod.id, pod]));
-    for (const { podId } of unfinishedContainers(store)) {
-      const pod = findPod(store, podId);
-      if (pod !== null) pods.set(podId, pod);
-    }
-    for (const pod of allPods(store)) {
-      if (stateOfPod(pod) !== "READY") continue;
-      if (monitors.get(pod.id) === undefined || removesItself(pod)) pods.set(pod.id, pod);
-    }
+    const ids = new Set(unfinishedPodIds(store));
+    await inTurns(await listedPods(store), (pod) => {
+      if (stateOfPod(pod) !== "READY") return;
+      if (monitors.get(pod.id) === undefined || removesItself(pod)) ids.add(pod.id);
+    });
     const now = Date.now();
-    const due = [...pods.values()].filter((pod) => (this.#later.get(pod.id)?.at ?? 0) <= now);
-    await Promise.all(due.map((pod) => this.#settle(pod)));
+    const due = [...ids].filter((id) => (this.#later.get(id)?.at ?? 0) <= now);
+    await allInTurns(due, (id) => this.#settle(id));
   }
 
-  async #recordFacts(pod: Pod): Promise<void> {
+  async #recordFacts(id: PodId): Promise<void> {
     try {
-      const actions = await this.#decide(pod);
-      for (const action of actions.filter(isFact)) await apply(this.#deps, this.#call, pod, action);
+      for (const { pod, action } of await this.#decide(id)) {
+        if (isFact(action)) await apply(this.#deps, this.#call, pod, action);
+      }
     } catch (error) {
-      this.#deps.log.error({ pod: pod.id, error: messageOf(error) }, "recover pod");
+      this.#deps.log.error({ pod: id, error: messageOf(error) }, "recover pod");
     }
   }
 
   /** Observes, decides and applies; what fails is tried again later, less and less often. */
-  async #settle(pod: Pod): Promise<void> {
-    if (this.#busy.has(pod.id)) return;
-    this.#busy.add(pod.id);
+  async #settle(id: PodId): Promise<void> {
+    if (this.#busy.has(id)) return;
+    this.#busy.add(id);
     try {
-      const actions = await this.#decide(pod);
-      for (const action of actions) await apply(this.#deps, this.#call, pod, action);
-      if (actions.some((action) => action.do === "connect")) this.#postpone(pod.id, TICK_MS);
-      else this.#later.delete(pod.id);
+      const decided = await this.#decide(id);
+      for (const { pod, action } of decided) await apply(this.#deps, this.#call, pod, action);
+      if (decided.some(({ action }) => action.do === "connect")) this.#postpone(id, TICK_MS);
+      else this.#later.delete(id);
     } catch (error) {
-      this.#deps.log.warn({ pod: pod.id, error: messageOf(error) }, "pod is not settled yet");
-      this.#postpone(pod.id, MAX_DELAY_MS);
+      this.#deps.log.warn({ pod: id, error: messageOf(error) }, "pod is not settled yet");
+      this.#postpone(id, MAX_DELAY_MS);
     } finally {
-      this.#busy.delete(pod.id);
+      this.#busy.delete(id);
     }
   }
 
@@ -150,10 +149,12 @@ export class Reconciler {
     this.#later.set(id, { at: Date.now() + delay, delay });
   }
 
-  async #decide(known: Pod): Promise<Action[]> {
-    const pod = findPod(this.#deps.store, known.id);
+  /** What is to be done, in order; nothing for a pod that is gone. */
+  async #decide(id: PodId): Promise<{ pod: Pod; action: Action }[]> {
+    const pod = findPod(this.#deps.store, id);
     if (pod === null) return [];
     const containers = containersOfPod(this.#deps.store, pod.id);
-    return decide(pod, containers, await observe(this.#deps, pod, containers));
+    const actions = decide(pod, containers, await observe(this.#deps, pod, containers));
+    return actions.map((action) => ({ pod, action }));
   }
 }

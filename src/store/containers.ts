@@ -136,11 +136,9 @@ export function containersOfPod(store: Store, podId: PodId): Container[] {
     .map((row) => toContainer(row as ContainerRow));
 }
 
-/** Every row, the oldest first. */
-export function allContainers(store: Store): Container[] {
-  return statement(store, `SELECT ${COLUMNS} FROM containers ORDER BY snapshot`)
-    .all()
-    .map((row) => toContainer(row as ContainerRow));
+/** Of every row. */
+export function containerNames(store: Store): { id: ContainerId; snapshot: number }[] {
+  return statement<{ id: string; snapshot: number }>(store, "SELECT id, snapshot FROM containers").all();
 }
 
 /** Containers of the pod that clients may see: those whose CreateContainer committed, the oldest first. */
@@ -216,15 +214,4 @@ export function releaseContainerName(store: Store, id: ContainerId): void {
     `UPDATE containers SET name = name || ' undone ' || id
        WHERE id = ? AND prepared_at IS NULL AND instr(name, ' undone ') = 0`,
   ).run(id);
-}
-
-/** Containers with unfinished business: never prepared, or being removed. */
-export function unfinishedContainers(store: Store): Container[] {
-  return statement(
-    store,
-    `SELECT ${COLUMNS} FROM containers WHERE prepared_at IS NULL OR removing_at IS NOT NULL
-       ORDER BY snapshot`,
-  )
-    .all()
-    .map((row) => toContainer(row as ContainerRow));
 }

@@ -172,7 +172,7 @@ export function imageVolumes(store: Store): { containerId: ContainerId; referenc
   const sql = `SELECT c.id AS containerId,
       coalesce(nullif(m.value ->> '$.image.imageRef', ''), m.value ->> '$.image.image') AS reference
     FROM containers c, json_each(c.config, '$.mounts') m
-    WHERE m.value ->> '$.image.image' IS NOT NULL`;
+    WHERE instr(c.config -> '$.mounts', '"image":{') > 0 AND m.value ->> '$.image.image' IS NOT NULL`;
   return statement<{ containerId: string; reference: string }>(store, sql).all();
 }
 

@@ -90,18 +90,11 @@ export function findPodByMetadata(store: Store, metadata: PodMetadata): Pod | nu
   return row === undefined ? null : toPod(row as PodRow);
 }
 
-/** Every row, unready ones included, the oldest first. */
-export function allPods(store: Store): Pod[] {
-  return statement(store, `SELECT ${COLUMNS} FROM pods ORDER BY created_at`)
+/** Of every row, unready ones included. */
+export function podIds(store: Store): PodId[] {
+  return statement<{ id: string }>(store, "SELECT id FROM pods")
     .all()
-    .map((row) => toPod(row as PodRow));
-}
-
-/** Pods that clients may see: those whose RunPodSandbox committed, the oldest first. */
-export function visiblePods(store: Store): Pod[] {
-  return statement(store, `SELECT ${COLUMNS} FROM pods WHERE ready_at IS NOT NULL ORDER BY created_at`)
-    .all()
-    .map((row) => toPod(row as PodRow));
+    .map(({ id }) => id);
 }
 
 /** SELinux levels of pods. */
@@ -109,35 +102,46 @@ export function takenSelinuxLevels(store: Store): string[] {
   return statement<{ level: string }>(
     store,
     `SELECT config ->> '$.security.selinux.level' AS level FROM pods
-       WHERE config ->> '$.security.selinux.level' <> ''`,
+       WHERE config ->> '$.security.selinux.level' IS NOT NULL`,
   )
     .all()
-    .map(({ level }) => level);
+    .map(({ level }) => level)
+    .filter((level) => level !== "");
 }
 
 /** Ranges of the host's ids that pods have in their user namespaces, in no order. */
 export function takenUserRanges(store: Store): { hostId: number; length: number }[] {
-  const userns = "$.security.namespaces.userns";
+  const userns = "config -> '$.security.namespaces.userns'";
   const ranges = (list: string) =>
     `SELECT m.value ->> 'hostId' AS hostId, m.value ->> 'length' AS length
-       FROM pods, json_each(pods.config, '${userns}.${list}') m`;
+       FROM pods, json_each(${userns}, '$.${list}') m WHERE ${userns} IS NOT NULL`;
   return statement<{ hostId: number; length: number }>(
     store,
     `${ranges("uids")} UNION ${ranges("gids")}`,
   ).all();
 }
 
+const UNFINISHED = `SELECT id FROM pods WHERE (ready_at IS NULL OR removing_at IS NOT NULL OR
+    (stopped_at IS NOT NULL AND (network_held = 1 OR monitor_pid IS NOT NULL)))
+  UNION SELECT pod_id FROM containers WHERE (prepared_at IS NULL OR removing_at IS NOT NULL)`;
+
 /**
- * Pods with unfinished business: not ready, being removed, or stopped while something of them is still held.
+ * Pods with unfinished business: not ready, being removed, or stopped while something of them is still held;
+ * and those with containers that were never prepared, or are being removed.
  */
-export function unfinishedPods(store: Store): Pod[] {
-  return statement(
-    store,
-    `SELECT ${COLUMNS} FROM pods WHERE ready_at IS NULL OR removing_at IS NOT NULL
-       OR (stopped_at IS NOT NULL AND (network_held = 1 OR monitor_pid IS NOT NULL)) ORDER BY created_at`,
-  )
+export function unfinishedPodIds(store: Store): PodId[] {
+  return statement<{ id: string }>(store, UNFINISHED)
     .all()
-    .map((row) => toPod(row as PodRow));
+    .map(({ id }) => id);
+}
+
+/** Pods in which something may have happened while nobody looked: all but those that are over and done. */
+export function unsettledPodIds(store: Store): PodId[] {
+  const sql = `SELECT id FROM pods WHERE stopped_at IS NULL
+    UNION SELECT pod_id FROM containers WHERE finished_at IS NULL UNION ${UNFINISHED}`;
+  return statement<{ id: string }>(store, sql)
+    .all()
+    .map(({ id }) => id);
 }
 
 /** The commit of RunPodSandbox. */

@@ -162,4 +162,20 @@ CREATE TABLE layer_blobs (
 -- JSON; null for the native handler without hooks
 ALTER TABLE containers ADD COLUMN runtime TEXT;
 `,
+  `
+-- What there is left to do, without a look at what is done. Queries repeat these conditions word by word.
+CREATE INDEX pods_not_stopped ON pods (id) WHERE stopped_at IS NULL;
+CREATE INDEX pods_unfinished ON pods (id) WHERE (ready_at IS NULL OR removing_at IS NOT NULL OR
+  (stopped_at IS NOT NULL AND (network_held = 1 OR monitor_pid IS NOT NULL)));
+CREATE INDEX containers_not_ended ON containers (pod_id) WHERE finished_at IS NULL;
+CREATE INDEX containers_unfinished ON containers (pod_id)
+  WHERE (prepared_at IS NULL OR removing_at IS NOT NULL);
+-- What few configs hold and is looked for in all of them.
+CREATE INDEX containers_with_image_volumes ON containers (id)
+  WHERE instr(config -> '$.mounts', '"image":{') > 0;
+CREATE INDEX pods_by_user_namespace ON pods (config -> '$.security.namespaces.userns')
+  WHERE config -> '$.security.namespaces.userns' IS NOT NULL;
+CREATE INDEX pods_by_selinux_level ON pods (config ->> '$.security.selinux.level')
+  WHERE config ->> '$.security.selinux.level' IS NOT NULL;
+`,
 ];

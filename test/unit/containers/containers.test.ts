@@ -15,8 +15,8 @@ import type { FakeMonitor } from "../../../src/monitor/fake.ts";
 import { removePodSandbox } from "../../../src/pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { stopPodSandbox } from "../../../src/pods/stop-pod-sandbox.ts";
-import { allContainers } from "../../../src/store/containers.ts";
 import type { ContainerConfig } from "../../../src/types/container.ts";
+import { allContainers } from "../support/all-rows.ts";
 import { containerConfig, IMAGE_ID, makeCall, makeWorld, podConfig, type World } from "./world.ts";
 
 const KILLED = { finishedAt: 99, exitCode: 137, signal: 9, oomKilled: false };

@@ -1,7 +1,7 @@
 // GetContainerEvents: order, what each event carries, many readers, slow ones, those that come late.
 
 import { status } from "@grpc/grpc-js";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { ContainerEvents } from "../../../src/cri/container-events.ts";
 import { bindVerbs } from "../../../src/cri/verbs.ts";
 import {
@@ -13,8 +13,9 @@ import {
   type RunPodSandboxResponse,
 } from "../../../src/gen/runtime/v1/api.ts";
 import { EventFeed } from "../../../src/lib/event-feed.ts";
+import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import type { BerthEvent } from "../../../src/types/events.ts";
-import { IMAGE_ID, makeWorld } from "../containers/world.ts";
+import { IMAGE_ID, makeWorld, podConfig } from "../containers/world.ts";
 import { type Edge, makeEdge } from "./edge.ts";
 
 const [CREATED, STARTED, STOPPED, DELETED] = [0, 1, 2, 3];
@@ -139,13 +140,54 @@ it("a reader that is too slow is cut off and told so; others are not", async () 
 it("a reader that leaves is forgotten", async () => {
   const feed = new EventFeed<number>();
   const controller = new AbortController();
-  const reader = feed.read(controller.signal, [7]);
+  const reader = feed.read(controller.signal);
+  feed.push(7);
   expect((await reader.next()).value).toBe(7);
   const waiting = reader.next();
   expect(feed.isRead).toBe(true);
   controller.abort();
   expect(await waiting).toEqual({ done: true, value: undefined });
   expect(feed.isRead).toBe(false);
+});
+
+it("one that leaves before it began, too", () => {
+  const feed = new EventFeed<number>();
+  const controller = new AbortController();
+  feed.read(controller.signal);
+  expect(feed.isRead).toBe(true);
+  controller.abort();
+  expect(feed.isRead).toBe(false);
+});
+
+it("what was missed is told bit by bit: the loop turns, and who leaves is told no more", async () => {
+  const world = makeWorld();
+  const { deps, call } = world;
+  const events = new ContainerEvents(bindVerbs(deps as never));
+  const podId = await runPodSandbox(deps, call, { config: podConfig(), handler: "" });
+  for (let n = 0; n < 500; n++) events.onEvent({ type: "pod-stopped", podId, at: n });
+  let clock = performance.now() + 1_000;
+  vi.spyOn(performance, "now").mockImplementation(() => (clock += 0.1));
+  onTestFinished(() => void vi.restoreAllMocks());
+  let turns = 0;
+  let counting = setImmediate(function count() {
+    turns++;
+    counting = setImmediate(count);
+  });
+  const controller = new AbortController();
+  let told = 0;
+  for await (const _ of events.read(controller.signal)) {
+    told++;
+    if (told === 400) controller.abort();
+  }
+  clearImmediate(counting);
+  expect(told).toBe(400);
+  expect(turns).toBeGreaterThan(50);
+  // Nobody reads any more: what happens now is kept for who comes next.
+  events.onEvent({ type: "pod-stopped", podId, at: 1_000 });
+  const next = events.read(new AbortController().signal)[Symbol.asyncIterator]();
+  for (let n = 0; n < 501; n++) expect((await next.next()).done).toBe(false);
+  events.close();
+  expect((await next.next()).done).toBe(true);
 });
 
 it("PodSandboxStatus has the statuses of all containers and its time", async () => {

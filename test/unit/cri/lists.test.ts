@@ -9,7 +9,6 @@ import * as proto from "../../../src/gen/runtime/v1/api.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
 import { encodeBatches, encodeList, encodePiece } from "../../../src/lib/encode-list.ts";
 import {
-  allContainers,
   commitContainerExited,
   commitContainerResources,
   markContainerRemoving,
@@ -17,8 +16,9 @@ import {
 import { deleteRef, putRefs, setPins } from "../../../src/store/image-refs.ts";
 import { deleteImage, listImageRows } from "../../../src/store/images.ts";
 import type { Store } from "../../../src/store/open.ts";
-import { allPods, setPodNetwork } from "../../../src/store/pods.ts";
+import { setPodNetwork } from "../../../src/store/pods.ts";
 import { IMAGE_ID } from "../containers/world.ts";
+import { allContainers, allPods } from "../support/all-rows.ts";
 import { type Edge, makeEdge } from "./edge.ts";
 
 /** The answers, made anew of whole rows. */

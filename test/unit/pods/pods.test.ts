@@ -11,8 +11,9 @@ import { podSandboxStatus } from "../../../src/pods/pod-sandbox-status.ts";
 import { removePodSandbox } from "../../../src/pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { stopPodSandbox } from "../../../src/pods/stop-pod-sandbox.ts";
-import { allPods, findPod } from "../../../src/store/pods.ts";
+import { findPod } from "../../../src/store/pods.ts";
 import { containerConfig, makeCall, makeWorld, podConfig, type World } from "../containers/world.ts";
+import { allPods } from "../support/all-rows.ts";
 
 function run(world: World, changes: Parameters<typeof podConfig>[0] = {}, call = world.call) {
   return runPodSandbox(world.deps, call, { config: podConfig(changes), handler: "" });

@@ -5,9 +5,9 @@ import { podSandboxStatus } from "../../../src/pods/pod-sandbox-status.ts";
 import { removePodSandbox } from "../../../src/pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { runtimeStatus } from "../../../src/pods/runtime-status.ts";
-import { allPods } from "../../../src/store/pods.ts";
 import type { IdMapping } from "../../../src/types/pod.ts";
 import { makeWorld, podConfig, type World } from "../containers/world.ts";
+import { allPods } from "../support/all-rows.ts";
 
 beforeEach((ctx) => {
   ctx.skip(process.getuid?.() !== 0, "only root can give the pod's files to other users");

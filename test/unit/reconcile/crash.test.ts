@@ -15,10 +15,11 @@ import { removePodSandbox } from "../../../src/pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { stopPodSandbox } from "../../../src/pods/stop-pod-sandbox.ts";
 import { Reconciler } from "../../../src/reconcile/reconcile.ts";
-import { allContainers, findContainer } from "../../../src/store/containers.ts";
+import { findContainer } from "../../../src/store/containers.ts";
 import type { Store } from "../../../src/store/open.ts";
-import { allPods, findPod } from "../../../src/store/pods.ts";
+import { findPod } from "../../../src/store/pods.ts";
 import { containerConfig, makeCall, makeWorld, podConfig, type World } from "../containers/world.ts";
+import { allContainers, allPods } from "../support/all-rows.ts";
 
 /** One life of the daemon: after its death nothing that it still runs has any effect. */
 class Life {

@@ -12,8 +12,8 @@ import { podSandboxStatus } from "../../../src/pods/pod-sandbox-status.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { removeOrphans } from "../../../src/reconcile/orphans.ts";
 import { Reconciler } from "../../../src/reconcile/reconcile.ts";
-import { allPods } from "../../../src/store/pods.ts";
 import { containerConfig, makeWorld, podConfig, type World } from "../containers/world.ts";
+import { allPods } from "../support/all-rows.ts";
 
 /** The daemon died and a new one starts over the same rows and the same kernel. */
 function restarted(world: World): PodDeps {

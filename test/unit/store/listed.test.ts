@@ -59,11 +59,11 @@ describe("a view", () => {
 
   it("survives a row that cannot be read", async () => {
     fill(store, 5);
-    const text = store.prepare("SELECT config FROM containers WHERE snapshot = 3").pluck().get();
-    store.exec("UPDATE containers SET config = '{' WHERE snapshot = 3");
-    await expect(listedContainers(store)).rejects.toThrow("malformed JSON");
-    store.prepare("UPDATE containers SET config = ? WHERE snapshot = 3").run(text);
-    expect(await listedContainers(store)).toHaveLength(5);
+    await listedPods(store);
+    store.exec("UPDATE pods SET network = '{' WHERE rowid = 3");
+    await expect(listedPods(store)).rejects.toThrow("JSON");
+    store.exec(`UPDATE pods SET network = '{"ips":[]}' WHERE rowid = 3`);
+    expect(await listedPods(store)).toHaveLength(5);
   });
 
   it("takes an image's own config for what it is: anybody's", async () => {
