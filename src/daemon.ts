@@ -29,6 +29,7 @@ import type { HostFacts, Kernel } from "./kernel/kernel.ts";
 import { backgroundCall, type Logger } from "./lib/call.ts";
 import { BerthError, messageOf } from "./lib/errors.ts";
 import { EventHub } from "./lib/event-hub.ts";
+import { releaseSent } from "./lib/service-handlers.ts";
 import { version } from "./lib/version.ts";
 import { makeMonitorDriver } from "./monitor/connect.ts";
 import { makeCniDriver } from "./network/cni.ts";
@@ -36,6 +37,7 @@ import { makePaths, type Paths } from "./paths.ts";
 import { makePodDeps } from "./pods/deps.ts";
 import { Reconciler } from "./reconcile/reconcile.ts";
 import { readImageFile } from "./snapshots/read-image-file.ts";
+import { warmLists } from "./store/listed.ts";
 import { lockDirectory } from "./store/root-lock.ts";
 import { StreamingServer } from "./streaming/server.ts";
 import type { BerthConfig } from "./types/config.ts";
@@ -140,6 +142,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   const server = new Server({
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    interceptors: [releaseSent],
   });
   const streaming = new StreamingServer(config.streaming, log);
   await streaming.listen();
@@ -149,6 +152,8 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   serveRegistries(server, deps);
   await listen(server, paths.socket);
   collector.start();
+  // The first list would have to read every row.
+  void warmLists(store).catch((error) => log.error({ error: messageOf(error) }, "read what lists show"));
   void complainOfHandlers(deps, log);
   const where = { socket: paths.socket, root: paths.root, state: paths.state, streaming: streaming.url };
   log.info({ version, ...where }, "berthd is ready");

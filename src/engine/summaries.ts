@@ -4,7 +4,7 @@ import { stateOfContainer } from "../containers/container-lifecycle.ts";
 import { listContainers } from "../containers/list-containers.ts";
 import { ContainerSummary, ImageSummary } from "../gen/berth/v1/engine.ts";
 import { listImages } from "../images/list-images.ts";
-import { encodeList, encodePiece } from "../lib/encode-list.ts";
+import { type EncodedList, encodeList, encodePiece } from "../lib/encode-list.ts";
 import type { ListedContainer, MeasuredContainer } from "../types/container.ts";
 import type { ListedImage } from "../types/image.ts";
 import type { ListedPod } from "../types/pod.ts";
@@ -24,7 +24,7 @@ export function argvOf(
 }
 
 /** ListContainersResponse of every container, the youngest first. */
-export async function containerSummaries(deps: EngineDeps): Promise<Buffer> {
+export async function containerSummaries(deps: EngineDeps): Promise<EncodedList> {
   const images = new Map((await listImages(deps)).map((image) => [image.id, image]));
   const pods = await podsById(deps);
   const youngestFirst = (await listContainers(deps)).sort((a, b) => b.createdAt - a.createdAt);
@@ -74,7 +74,7 @@ function summary(
 }
 
 /** ListImagesResponse of every image, the youngest first. */
-export async function imageSummaries(deps: EngineDeps): Promise<Buffer> {
+export async function imageSummaries(deps: EngineDeps): Promise<EncodedList> {
   const dated = (await listImages(deps)).map((image) => ({ image, createdMs: createdAt(image) }));
   const youngestFirst = dated.sort((a, b) => b.createdMs - a.createdMs);
   return await encodeList(youngestFirst, ({ image, createdMs }) =>

@@ -3,7 +3,8 @@
 // put together between turns of the event loop.
 
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { inTurns, mapInTurns, nextTurn } from "./turns.ts";
+import { releaseBuffer } from "./release-buffer.ts";
+import { mapInTurns, nextTurn } from "./turns.ts";
 
 /** A generated message. */
 export interface Codec<Message> {
@@ -33,16 +34,45 @@ export function keepPieces<Row extends object>(make: (row: Row) => Piece): (row:
 }
 
 /**
- * The answer that lists `rows`. Resolves in a turn of its own, since whoever sends it copies it once more.
+ * An encoded answer, still in pieces. What sends a message (grpc-js) asks it for its length, and to copy itself
+ * into the frame that goes out: so megabytes are copied once, and the frame is known whose memory can be
+ * given back as soon as it is sent. Otherwise it waits for a collection of garbage, which is made the sooner
+ * the more of such memory there is, and stops the loop for some milliseconds.
  */
-export async function encodeList<Row>(rows: Iterable<Row>, pieceOf: (row: Row) => Piece): Promise<Buffer> {
-  const pieces = await mapInTurns(rows, pieceOf);
-  const answer = Buffer.allocUnsafe(pieces.reduce((sum, { length }) => sum + length, 0));
-  let end = 0;
-  await inTurns(pieces, (piece) => {
-    answer.set(piece, end);
-    end += piece.length;
-  });
+export class EncodedList {
+  readonly byteLength: number;
+  readonly #pieces: readonly Piece[];
+  #frame: Uint8Array | null = null;
+
+  constructor(pieces: readonly Piece[]) {
+    this.#pieces = pieces;
+    this.byteLength = pieces.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** As Buffer.copy. */
+  copy(frame: Uint8Array, start: number): number {
+    let end = start;
+    for (const piece of this.#pieces) {
+      frame.set(piece, end);
+      end += piece.length;
+    }
+    this.#frame = frame;
+    return this.byteLength;
+  }
+
+  /** To be called when the frame has been sent, and by nobody who did not see to that. */
+  release(): void {
+    if (this.#frame !== null) releaseBuffer(this.#frame);
+    this.#frame = null;
+  }
+}
+
+/** The answer that lists `rows`. Resolves in a turn of its own: it is copied then. */
+export async function encodeList<Row>(
+  rows: Iterable<Row>,
+  pieceOf: (row: Row) => Piece,
+): Promise<EncodedList> {
+  const answer = new EncodedList(await mapInTurns(rows, pieceOf));
   await nextTurn();
   return answer;
 }
@@ -57,7 +87,7 @@ const BATCH = 100;
 export async function* encodeBatches<Row>(
   rows: readonly Row[],
   pieceOf: (row: Row) => Piece,
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<EncodedList> {
   for (let start = 0; start < rows.length; start += BATCH) {
     yield await encodeList(rows.slice(start, start + BATCH), pieceOf);
   }

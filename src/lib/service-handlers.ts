@@ -1,15 +1,35 @@
-// Generated services, some methods of which answer with bytes that are encoded already (see encode-list.ts).
+// Generated services, some methods of which answer with lists that are encoded already (see encode-list.ts).
 
-import type {
-  handleBidiStreamingCall,
-  handleClientStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
+import {
+  type handleBidiStreamingCall,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  ServerInterceptingCall,
+  type ServerInterceptor,
 } from "@grpc/grpc-js";
+import type { EncodedList } from "./encode-list.ts";
 
-/** `method` with answers that are bytes. */
+/** grpc-js wants nothing of a buffer but what an EncodedList has as well. */
+const asItIs = (answer: EncodedList) => answer as unknown as Buffer;
+
+/** `method` with answers that are encoded already. */
 export function encoded<Method extends object>(method: Method) {
-  return { ...method, responseSerialize: (answer: Buffer) => answer };
+  return { ...method, responseSerialize: asItIs };
+}
+
+/** Gives the memory of encoded answers back when they are sent. For servers that have such methods. */
+export const releaseSent: ServerInterceptor = ({ responseSerialize }, call) =>
+  responseSerialize === asItIs ? new ReleasingCall(call) : new ServerInterceptingCall(call);
+
+class ReleasingCall extends ServerInterceptingCall {
+  override sendMessage(answer: EncodedList, sent: () => void): void {
+    // Called only when every byte has left the process: what failed waits for a collection.
+    super.sendMessage(answer, () => {
+      answer.release();
+      sent();
+    });
+  }
 }
 
 /** Handlers of every method of a service definition, such as ts-proto generates. */

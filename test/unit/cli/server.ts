@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { releaseSent } from "../../../src/lib/service-handlers.ts";
 
 export interface TestServer {
   readonly socket: string;
@@ -13,7 +14,11 @@ export interface TestServer {
 export async function startServer(add: (server: Server) => void): Promise<TestServer> {
   const directory = mkdtempSync("/tmp/berth-rpc-");
   const socket = join(directory, "s");
-  const server = new Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
+  const server = new Server({
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
+    interceptors: [releaseSent],
+  });
   add(server);
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>

@@ -1,13 +1,13 @@
 // What the List calls answer, after every kind of change, beside what the generated code makes of the rows.
 
-import { expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { containerToProto } from "../../../src/cri/container-to-proto.ts";
 import { imageServiceDefinition, runtimeServiceDefinition } from "../../../src/cri/encoded-lists.ts";
 import { imageToProto } from "../../../src/cri/image-to-proto.ts";
 import { podSandboxToProto } from "../../../src/cri/pod-to-proto.ts";
 import * as proto from "../../../src/gen/runtime/v1/api.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
-import { encodeBatches, encodeList, encodePiece } from "../../../src/lib/encode-list.ts";
+import { EncodedList, encodeBatches, encodeList, encodePiece } from "../../../src/lib/encode-list.ts";
 import {
   commitContainerExited,
   commitContainerResources,
@@ -139,16 +139,22 @@ function moveTag(store: Store): void {
   putRefs(store, "sha256:other", [{ ref: "reg.test/a:1", kind: "tag" }]);
 }
 
+const bytesOf = (list: EncodedList): Buffer => {
+  const bytes = Buffer.alloc(list.byteLength + 5);
+  expect(list.copy(bytes, 5)).toBe(list.byteLength);
+  return bytes.subarray(5);
+};
+
 it("are the bytes of the generated code, whole and in batches", async () => {
   const containers = Array.from({ length: 250 }, (_, index) =>
     proto.Container.fromPartial({ id: `c${index}`, annotations: { note: "ü".repeat(index) } }),
   );
   const piece = (container: proto.Container) => encodePiece(proto.Container, container);
-  const whole = await encodeList(containers, piece);
+  const whole = bytesOf(await encodeList(containers, piece));
   expect(whole).toEqual(Buffer.from(proto.ListContainersResponse.encode({ containers }).finish()));
-  expect(await encodeList([], piece)).toHaveLength(0);
+  expect((await encodeList([], piece)).byteLength).toBe(0);
   const batches: Buffer[] = [];
-  for await (const batch of encodeBatches(containers, piece)) batches.push(batch);
+  for await (const batch of encodeBatches(containers, piece)) batches.push(bytesOf(batch));
   expect(batches).toHaveLength(3);
   expect(Buffer.concat(batches)).toEqual(whole);
   for await (const batch of encodeBatches([], piece)) expect(batch).toBe("none");
@@ -160,7 +166,44 @@ it.each(
   ),
 )("%s has the one field that is encoded by hand", (_, { responseDeserialize, responseSerialize }) => {
   const one = Buffer.from([(1 << 3) | 2, 0]);
-  const fields = Object.values(responseDeserialize(one));
-  expect(fields).toEqual([[expect.any(Object)]]);
-  expect((responseSerialize as (answer: Buffer) => Buffer)(one)).toBe(one);
+  expect(Object.values(responseDeserialize(one))).toEqual([[expect.any(Object)]]);
+  const list = new EncodedList([one]);
+  expect((responseSerialize as (answer: EncodedList) => unknown)(list)).toBe(list);
+});
+
+describe("the frame of a large answer", () => {
+  const note = "x".repeat(50_000);
+  const metadata = (name: string) => ({ name, uid: "u", namespace: "n", attempt: 0 });
+  async function edgeWithPods(): Promise<Edge> {
+    const edge = await makeEdge();
+    for (const name of ["a", "b", "c"]) {
+      const config = proto.PodSandboxConfig.fromPartial({ metadata: metadata(name), annotations: { note } });
+      await edge.ask("runPodSandbox", { config });
+    }
+    return edge;
+  }
+  /** Frames that lists were copied to. */
+  function watchFrames(): Uint8Array[] {
+    const frames: Uint8Array[] = [];
+    const copy = EncodedList.prototype.copy;
+    vi.spyOn(EncodedList.prototype, "copy").mockImplementation(function (this: EncodedList, frame, start) {
+      frames.push(frame);
+      return copy.call(this, frame, start);
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    return frames;
+  }
+
+  it("arrives as it was, and its memory is given back then", async () => {
+    const edge = await edgeWithPods();
+    const frames = watchFrames();
+    for (let times = 0; times < 3; times++) {
+      const { items } = await edge.ask<proto.ListPodSandboxResponse>("listPodSandbox", {});
+      expect(items.map(({ annotations }) => annotations.note)).toEqual([note, note, note]);
+    }
+    const streamed = await edge.collect<proto.StreamPodSandboxesResponse>("streamPodSandboxes", {});
+    expect(streamed.flatMap(({ podSandboxes }) => podSandboxes)).toHaveLength(3);
+    expect(frames).toHaveLength(4);
+    await expect.poll(() => frames.map(({ byteLength }) => byteLength)).toEqual([0, 0, 0, 0]);
+  });
 });
