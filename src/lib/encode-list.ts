@@ -34,10 +34,10 @@ export function keepPieces<Row extends object>(make: (row: Row) => Piece): (row:
 }
 
 /**
- * An encoded answer, still in pieces. What sends a message (grpc-js) asks it for its length, and to copy itself
- * into the frame that goes out: so megabytes are copied once, and the frame is known whose memory can be
- * given back as soon as it is sent. Otherwise it waits for a collection of garbage, which is made the sooner
- * the more of such memory there is, and stops the loop for some milliseconds.
+ * An encoded answer, still in pieces. What sends a message (grpc-js) asks it for its length, and to copy
+ * itself into the frame that goes out: so megabytes are copied once, and the frame is known whose memory can
+ * be given back as soon as it is sent. Otherwise it waits for a collection of garbage, which is made the
+ * sooner the more of such memory there is, and stops the loop for some milliseconds.
  */
 export class EncodedList {
   readonly byteLength: number;

@@ -1,5 +1,5 @@
-// Which pods recovery and the reconciler look at: every one that there is something to do about, found without
-// a look at the others.
+// Which pods recovery and the reconciler look at: every one that there is something to do about, found
+// without a look at the others.
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { decide, type PodObservation } from "../../../src/reconcile/decide.ts";
@@ -21,51 +21,45 @@ const SEEN: PodObservation = {
   strangers: [],
 };
 
-/** All ways in which times may be set or not, one row each. */
+/** Every way in which the given columns may have one of their values. */
+function combinations(columns: Record<string, readonly string[]>): string[] {
+  return Object.entries(columns).reduce<string[]>(
+    (sets, [column, values]) =>
+      sets.flatMap((set) => values.map((value) => `${set}${set && ", "}${column} = ${value}`)),
+    [""],
+  );
+}
+
+const TIME = ["NULL", "5"];
+const POD_STATES = combinations({
+  ready_at: TIME,
+  stopped_at: TIME,
+  removing_at: TIME,
+  monitor_pid: ["NULL", "7"],
+  network_held: ["0", "1"],
+});
+const CONTAINER_STATES = combinations({ prepared_at: TIME, finished_at: TIME, removing_at: TIME });
+
+/** A pod in each state, with no container or with one in each state. */
 function fillWithEveryState(): void {
-  const either = ["NULL", "5"];
-  const pod = store.prepare(`INSERT INTO pods (id, name, namespace, uid, attempt, handler, config, created_at,
-    netns_path, network, cgroup_path, boot_id) VALUES ($id, $id, '', '', 0, '', $config, 1, '', '{"ips":[]}', '', '')`);
+  const pod = store.prepare(`INSERT INTO pods (id, name, namespace, uid, attempt, handler, config,
+    created_at, netns_path, network, cgroup_path, boot_id, monitor_start)
+    VALUES ($id, $id, '', '', 0, '', $config, 1, '', '{"ips":[]}', '', '', 1)`);
   const container = store.prepare(`INSERT INTO containers (id, pod_id, name, attempt, config, image_id,
     image_ref, created_at, user, cgroup_path, log_path, stop_signal, exec_template)
     VALUES ($id, $id, 'c', 0, '{}', '', '', 1, '{}', '', '', 15, '{}')`);
   const config = JSON.stringify({ metadata: {}, labels: {}, annotations: {} });
   let number = 0;
-  for (const ready of either) {
-    for (const stopped of either) {
-      for (const removing of either) {
-        for (const monitor of either) {
-          for (const held of ["0", "1"]) {
-            const sets = `ready_at = ${ready}, stopped_at = ${stopped}, removing_at = ${removing},
-              monitor_pid = ${monitor}, monitor_start = ${monitor}, network_held = ${held}`;
-            for (const containerSets of containerStates()) {
-              const id = `p${number++}`;
-              pod.run({ id, config });
-              store.exec(`UPDATE pods SET ${sets} WHERE id = '${id}'`);
-              if (containerSets === null) continue;
-              container.run({ id });
-              store.exec(`UPDATE containers SET ${containerSets} WHERE id = '${id}'`);
-            }
-          }
-        }
-      }
+  for (const podState of POD_STATES) {
+    for (const containerState of [null, ...CONTAINER_STATES]) {
+      const id = `p${number++}`;
+      pod.run({ id, config });
+      store.exec(`UPDATE pods SET ${podState} WHERE id = '${id}'`);
+      if (containerState === null) continue;
+      container.run({ id });
+      store.exec(`UPDATE containers SET ${containerState} WHERE id = '${id}'`);
     }
   }
-}
-
-/** null: no container. */
-function containerStates(): (string | null)[] {
-  const times = ["NULL", "5"];
-  return [
-    null,
-    ...times.flatMap((prepared) =>
-      times.flatMap((finished) =>
-        times.map(
-          (removing) => `prepared_at = ${prepared}, finished_at = ${finished}, removing_at = ${removing}`,
-        ),
-      ),
-    ),
-  ];
 }
 
 it("are all of which something would be decided, and none that is over and done", () => {
