@@ -186,6 +186,11 @@ Result LayerReplay::Step(std::string* tar, bool* more) {
 
 Result LayerReplay::Finish() {
   if (made_ != summary_.tar_bytes || entries_ != summary_.entries) return Damaged();
+  // Of a layer that replaces entries of its own, files may be left at the end of a link that is gone.
+  if (mode_ != ReplayMode::kRecreate && summary_.lost.empty()) {
+    Result result = checker_->CheckRest();
+    if (!result.ok()) return result;
+  }
   if (mode_ == ReplayMode::kCheck) return Result::success();
   diff_id_ = hash_.Digest();
   if (mode_ == ReplayMode::kVerify || diff_id_ == summary_.diff_id) return Result::success();

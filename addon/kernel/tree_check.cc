@@ -10,6 +10,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "tree_strangers.h"
 #include "untar_names.h"
 
 namespace berth {
@@ -76,17 +77,37 @@ void DamageList::Add(const ParentDirectory& parent, const std::string& name, con
   }
 }
 
-void DamageList::AddLost(const std::string& path, std::string what) {
-  lost_.push_back({path, std::move(what)});
+void DamageList::AddLost(const std::string& clean, const std::string& path, std::string what) {
+  lost_.insert_or_assign(clean, TreeDamage{path, std::move(what)});
+}
+
+void DamageList::DropLostBeneath(const std::string& clean) {
+  if (lost_.empty()) return;
+  lost_.erase(lost_.lower_bound(clean + "/"), lost_.lower_bound(clean + "0"));  // '0' follows '/'
+}
+
+void DamageList::AddStranger(const std::string& path) {
+  strangers_.push_back({path, "is no part of the layer"});
 }
 
 std::vector<TreeDamage> DamageList::List() const {
-  std::vector<TreeDamage> list = lost_;
+  std::vector<TreeDamage> list;
+  for (const auto& [path, damage] : lost_) list.push_back(damage);
   for (const auto& [key, damage] : entries_) list.push_back(damage);
+  list.insert(list.end(), strangers_.begin(), strangers_.end());
   return list;
 }
 
-/// `*found` is false, and the damage noted, when there is no such directory any more.
+TreeChecker::TreeChecker(int root, bool thorough, DamageList* damage)
+    : root_(root),
+      thorough_(thorough),
+      damage_(damage),
+      parents_(root, ParentCache::Missing::kFail),
+      named_(new NamedEntries) {}
+
+TreeChecker::~TreeChecker() = default;
+
+/// `*found` is false when its directory is not there any more.
 Result TreeChecker::Find(const TarEntry& entry, Spot* spot, bool* found) {
   std::string path, parent;
   *found = CleanPath(entry.path, &path);
@@ -97,24 +118,40 @@ Result TreeChecker::Find(const TarEntry& entry, Spot* spot, bool* found) {
   if (result.ok()) return result;
   *found = false;
   bool missing = result.error == ENOENT || result.error == ENOTDIR || result.error == ELOOP;
-  if (!missing && result.error != EXDEV) return result;
-  damage_->AddLost(entry.path, "is missing, as is its directory");
-  return Result::success();
+  return missing || result.error == EXDEV ? Result::success() : result;
 }
 
 Result TreeChecker::Check(const TarEntry& entry, bool* sound) {
   std::string path;
   *sound = true;
   if (CleanPath(entry.path, &path) && IsAufsMeta(path)) return Result::success();
+  if (entry.type != TarType::kDirectory) damage_->DropLostBeneath(path);
   Spot spot;
   Result result = Find(entry, &spot, sound);
+  if (result.ok() && !*sound) damage_->AddLost(path, entry.path, "is missing, as is its directory");
   if (!result.ok() || !*sound) return result;
+  Note(spot);
   std::string what;
   result = Compare(entry, spot, &what);
   if (!result.ok()) return result;
   *sound = what.empty();
   damage_->Add(spot.parent, spot.name, entry.path, std::move(what));
   return result;
+}
+
+void TreeChecker::Note(const Spot& spot) {
+  if (spot.name == kOpaque) {
+    named_->AddParent(spot.parent);
+  } else if (spot.name.starts_with(kWhiteout)) {
+    named_->AddWhiteout(spot.parent, spot.name.substr(sizeof kWhiteout - 1));
+  } else {
+    named_->Add(spot.parent, spot.name);
+  }
+}
+
+Result TreeChecker::CheckRest() {
+  named_->Sort();
+  return FindStrangers(root_, *named_, damage_);
 }
 
 void TreeChecker::AddDamage(const TarEntry& entry, std::string what) {

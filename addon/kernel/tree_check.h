@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "tar.h"
 
 namespace berth {
+
+class NamedEntries;
 
 struct TreeDamage {
   std::string path;  // as the tar names it
@@ -22,27 +25,34 @@ class DamageList {
  public:
   /// `what` is "" when the entry is as it should be.
   void Add(const ParentDirectory& parent, const std::string& name, const std::string& path, std::string what);
-  /// Of an entry that cannot even be reached.
-  void AddLost(const std::string& path, std::string what);
+  /// Of an entry that cannot even be reached. `clean` is its path by CleanPath.
+  void AddLost(const std::string& clean, const std::string& path, std::string what);
+  /// An entry that is no directory took the place of those beneath this path.
+  void DropLostBeneath(const std::string& clean);
+  /// Of what is on disk and not in the tar.
+  void AddStranger(const std::string& path);
   std::vector<TreeDamage> List() const;
 
  private:
   std::map<std::pair<ino_t, std::string>, TreeDamage> entries_;
-  std::vector<TreeDamage> lost_;
+  std::map<std::string, TreeDamage> lost_;
+  std::vector<TreeDamage> strangers_;
 };
 
 /// Compares entries by their metadata, without reading a file. Looks beneath the root only.
 class TreeChecker {
  public:
   /// `thorough`: extended attributes as well.
-  TreeChecker(int root, bool thorough, DamageList* damage)
-      : root_(root), thorough_(thorough), damage_(damage), parents_(root, ParentCache::Missing::kFail) {}
+  TreeChecker(int root, bool thorough, DamageList* damage);
+  ~TreeChecker();
 
   /// Fails only when the comparison itself cannot be made. `*sound` is false when the entry is damaged.
   Result Check(const TarEntry& entry, bool* sound);
   /// Opens the entry's regular file for reading; `*fd` is not valid when there is none.
   Result OpenContent(const TarEntry& entry, Fd* fd);
   void AddDamage(const TarEntry& entry, std::string what);
+  /// After the last entry: what is there and none of those that were checked.
+  Result CheckRest();
 
  private:
   struct Spot {
@@ -51,6 +61,7 @@ class TreeChecker {
   };
 
   Result Find(const TarEntry& entry, Spot* spot, bool* found);
+  void Note(const Spot& spot);
   Result Compare(const TarEntry& entry, const Spot& spot, std::string* what);
   Result CompareLink(const TarEntry& entry, const struct stat& status, std::string* what);
   Result CompareXattrs(const TarEntry& entry, const Spot& spot, std::string* what);
@@ -59,6 +70,7 @@ class TreeChecker {
   const bool thorough_;
   DamageList* const damage_;
   ParentCache parents_;
+  const std::unique_ptr<NamedEntries> named_;
 };
 
 }  // namespace berth

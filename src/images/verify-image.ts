@@ -25,8 +25,9 @@ const shownEntries = 100;
 
 /**
  * Compares the layers of an image, or of all images, with what they were unpacked from, and notes which are
- * damaged: by size, type, mode and owner of every entry, or `full`, contents and attributes too. `pause`
- * gives way to other work: so many times the time that a layer took. Errors: NOT_FOUND.
+ * damaged: by size, type, mode and owner of every entry and by what never was in the layer, or `full`,
+ * contents and attributes too. `pause` gives way to other work: so many times the time that a layer took.
+ * Errors: NOT_FOUND.
  */
 export async function verifyImage(
   deps: ImageDeps,

@@ -179,7 +179,10 @@ export interface LayerComparison extends LayerRecord {
 export interface LayerRecordKernel {
   /** Reads the record's head: one small read. */
   readLayerRecord(recordFile: string): Promise<LayerRecord>;
-  /** Compares every entry's type, size, mode, owner and link target with the record. Reads no contents. */
+  /**
+   * Compares every entry's type, size, mode, owner and link target with the record, and tells of what is
+   * there and in no entry (unless `lost` names one). Reads no contents.
+   */
   checkLayer(directory: string, recordFile: string): Promise<LayerComparison>;
   /**
    * The same, and contents and extended attributes. `diffId` is that of the tar as it would be made now: it

@@ -10,7 +10,7 @@ export const command: Command = {
     {
       name: "full",
       kind: "flag",
-      help: "Read every byte; without it sizes, types, modes and owners are compared",
+      help: "Read every byte; without it names, sizes, types, modes and owners are compared",
     },
     { name: "quiet", short: "q", kind: "flag", help: "Say nothing about sound layers" },
   ],

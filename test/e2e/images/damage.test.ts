@@ -63,6 +63,7 @@ it("finds nothing in sound layers", async () => {
 describe.each([
   ["an empty file", false, () => truncateSync(fileOf("usr/share/big"), 0), "usr/share/big"],
   ["a missing file", false, () => rmSync(fileOf("etc/one")), "etc/one"],
+  ["a file of somebody else", false, () => writeFileSync(fileOf("etc/evil"), "x"), "etc/evil"],
   ["changed contents", true, () => writeFileSync(fileOf("etc/two"), "abc\n", { flag: "r+" }), "etc/two"],
 ])("%s", (_, full, damage, path) => {
   it("is found, keeps the image from use, and is mended", async () => {

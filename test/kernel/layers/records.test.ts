@@ -200,10 +200,10 @@ test("an entry that replaces another is found out when unpacking, and said", asy
     expect(result.lost).not.toBe("");
     expect((await kernel.readLayerRecord(record)).lost).toBe(result.lost);
     await expect(recreate(root, record)).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
+    // The last word counts: what is on disk is sound.
+    expect((await kernel.checkLayer(root, record)).damaged).toEqual([]);
+    expect((await kernel.verifyLayer(root, record)).damaged).toEqual([]);
   }
-  // The last word counts: what is on disk is sound.
-  const { root, record } = await unpacked(makeTar(cases[0] as TarEntrySpec[]));
-  expect((await kernel.verifyLayer(root, record)).damaged).toEqual([]);
   const twice = makeTar([
     { path: "d/", type: "5", mode: 0o700 },
     { path: "l", type: "2", link: "a" },
