@@ -49,9 +49,12 @@ export function networkFailure(doing: string, where: URL, error: unknown, proxy:
   );
 }
 
-/** The failure that a status code means. `detail` is the registry's own text, already made harmless. */
+/**
+ * The failure that a status code means, of a request to `verb` ("get", "upload") `what`. `detail` is the
+ * registry's own text, already made harmless.
+ */
 export function statusFailure(
-  what: string,
+  { verb, what }: { readonly verb: string; readonly what: string },
   where: URL,
   status: number,
   detail: string,
@@ -70,11 +73,11 @@ export function statusFailure(
   if (status === 429 || status >= 500) {
     return new RegistryFailure(
       "UNAVAILABLE",
-      `RegistryUnavailable: get ${what}: registry "${where.origin}" answers ${says}; try again later`,
+      `RegistryUnavailable: ${verb} ${what}: registry "${where.origin}" answers ${says}; try again later`,
       { retryable: status === 429 || status !== 501, retryAfterMs },
     );
   }
-  return new RegistryFailure("UNKNOWN", `get ${what}: registry "${where.origin}" answers ${says}`);
+  return new RegistryFailure("UNKNOWN", `${verb} ${what}: registry "${where.origin}" answers ${says}`);
 }
 
 /** A registry's text for a message: one line, no control characters, at most 200 characters. */

@@ -12,7 +12,7 @@ import { Retries, withRetries } from "./retry.ts";
 import type { HttpResponse, Timings } from "./transport.ts";
 
 /** Bytes of one PATCH: what a broken connection costs at most. */
-const chunkBytes = 32 * 1024 * 1024;
+const defaultChunkBytes = 32 * 1024 * 1024;
 /** A registry may ask for longer ones (OCI-Chunk-Min-Length), up to this. */
 const maxChunkBytes = 1024 * 1024 * 1024;
 
@@ -20,6 +20,11 @@ export interface UploadSource {
   /** The bytes from `first` up to and without `end`. */
   open(first: number, end: number): Readable;
 }
+
+/** Answers about an upload that the registry has forgotten (404) or that is elsewhere than we are (416). */
+const strays = [404, 416];
+/** Answers of registries that cannot say how far an upload has come. */
+const unable = [400, 405, 501];
 
 /** What a POST or PATCH answered. */
 interface Session {
@@ -35,17 +40,20 @@ export class PushTarget {
   readonly #asker: Asker;
   readonly #timings: Timings;
   readonly #name: string;
+  readonly #chunkBytes: number;
 
   constructor(
     requester: Requester,
     endpoint: Endpoint,
     request: { repository: string; auth: RegistryAuth | undefined; signal: AbortSignal },
     timings: Timings,
+    chunkBytes = defaultChunkBytes,
   ) {
     this.#requester = requester;
     this.#endpoint = endpoint;
     this.#asker = { ...request, actions: "pull,push" };
     this.#timings = timings;
+    this.#chunkBytes = chunkBytes;
     this.#name = `${endpoint.host}/${request.repository}`;
   }
 
@@ -80,30 +88,38 @@ export class PushTarget {
   }
 
   /**
-   * Uploads a blob in chunks; after a failure it goes on where the registry stopped. `onBytes` is told how
-   * many
-   * the registry has.
+   * Uploads a blob in chunks; after a failure it goes on where the registry stopped, or from the start when
+   * that has forgotten the upload. `onBytes` is told how many the registry has.
    */
   async uploadBlob(
-    { digest, size }: Descriptor,
+    descriptor: Descriptor,
     source: UploadSource,
     onBytes: (bytes: number) => void = () => {},
   ): Promise<void> {
+    const { digest, size } = descriptor;
     const retries = new Retries(this.#timings, this.#asker.signal);
     let session: Session | undefined;
+    let failed = false;
+    // What comes again after a new start is no progress: else a registry could keep us for ever.
+    let most = 0;
     for (;;) {
       try {
+        if (failed && session !== undefined) session = await this.#whereWeAre(digest, session, size);
+        // The end may have arrived, and only its answer been lost.
+        if (failed && session === undefined && (await this.hasBlob(descriptor))) return;
+        failed = false;
         session ??= await this.#begin(digest);
         while (session.offset < size) {
           session = await this.#sendChunk(digest, session, size, source);
           onBytes(session.offset);
-          retries.progressed();
+          if (session.offset > most) retries.progressed();
+          most = Math.max(most, session.offset);
         }
         await this.#finish(digest, session.location);
         return;
       } catch (error) {
         await retries.after(error);
-        session = session === undefined ? undefined : await this.#whereWeAre(digest, session, size);
+        failed = true;
       }
     }
   }
@@ -132,7 +148,7 @@ export class PushTarget {
     const response = await this.#expect({ ...request, what: this.#blob(digest) }, [202]);
     await response.discard();
     const least = Number(response.header("oci-chunk-min-length") ?? 0);
-    const chunk = Math.min(maxChunkBytes, Math.max(chunkBytes, Number.isFinite(least) ? least : 0));
+    const chunk = Math.min(maxChunkBytes, Math.max(this.#chunkBytes, Number.isFinite(least) ? least : 0));
     return { location: this.#location(digest, response), offset: 0, chunk };
   }
 
@@ -150,12 +166,14 @@ export class PushTarget {
     };
     const body = () => source.open(offset, end);
     const request = { method: "PATCH", rest: location, headers, body, what: this.#blob(digest) } as const;
-    const response = await this.#expect(request, [202]);
+    const response = await this.#expect(request, [202, ...strays]);
     await response.discard();
+    if (response.status !== 202) throw this.#astray(digest, response);
     // Something was sent: here "0-0" is one byte.
     const has = response.header("range") === "0-0" ? 1 : (offsetOf(response) ?? end);
-    if (has <= offset || has > end) throw this.#lie(digest, response);
-    return { location: this.#location(digest, response), offset: has, chunk };
+    if (has > end) throw this.#lie(digest, response);
+    if (has <= offset) throw this.#astray(digest, response);
+    return { location: this.#location(digest, response, location), offset: has, chunk };
   }
 
   async #finish(digest: Digest, location: URL): Promise<void> {
@@ -163,24 +181,19 @@ export class PushTarget {
     url.searchParams.set("digest", digest);
     const headers = { "content-length": "0", "content-type": "application/octet-stream" };
     const request = { method: "PUT", rest: url, headers, what: this.#blob(digest) } as const;
-    const response = await this.#expect(request, [201, 204]);
+    const response = await this.#expect(request, [201, 204, ...strays]);
     await response.discard();
+    if (response.status !== 201 && response.status !== 204) throw this.#astray(digest, response);
   }
 
   /** How far a session has come; undefined when the registry knows it no more, and all begins again. */
   async #whereWeAre(digest: Digest, session: Session, size: number): Promise<Session | undefined> {
     const request = { method: "GET", rest: session.location, what: this.#blob(digest) } as const;
-    try {
-      const response = await this.#requester.send(this.#endpoint, this.#asker, request);
-      await response.discard();
-      const offset = offsetOf(response);
-      if (response.status !== 204 || offset === undefined || offset > size) return undefined;
-      return { ...session, location: this.#location(digest, response, session.location), offset };
-    } catch (error) {
-      this.#asker.signal.throwIfAborted();
-      if (error instanceof RegistryFailure) return undefined;
-      throw error;
-    }
+    const response = await this.#expect(request, [200, 202, 204, ...strays, ...unable]);
+    await response.discard();
+    const offset = offsetOf(response);
+    if (response.status >= 400 || offset === undefined || offset > size) return undefined;
+    return { ...session, location: this.#location(digest, response, session.location), offset };
   }
 
   async #cancel(response: HttpResponse): Promise<void> {
@@ -218,6 +231,12 @@ export class PushTarget {
       `upload ${this.#blob(digest)}: "${response.url.origin}" answers with the location "${where}" and the ` +
         `range "${range}", which do not fit the upload`,
     );
+  }
+
+  /** The registry is elsewhere in the upload than we are; asking for its place may help. */
+  #astray(digest: Digest, response: HttpResponse): RegistryFailure {
+    const { message } = this.#lie(digest, response);
+    return new RegistryFailure("UNKNOWN", `${message} (status ${response.status})`, { retryable: true });
   }
 
   #blob(digest: Digest): string {

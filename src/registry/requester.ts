@@ -111,7 +111,8 @@ export class Requester {
     const wait = retryAfterMs(response.header("retry-after"));
     const detail = response.url.origin === endpoint.base.origin ? await readDetail(response) : "";
     await response.discard();
-    throw statusFailure(request.what, endpoint.base, response.status, detail, wait);
+    const { what, method } = request;
+    throw statusFailure({ verb: verbs[method], what }, endpoint.base, response.status, detail, wait);
   }
 
   /** The proxy on the way to the endpoint, or null. */
