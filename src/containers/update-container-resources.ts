@@ -6,23 +6,10 @@ import { cgroupWrites } from "../spec/resources.ts";
 import { commitContainerResources } from "../store/containers.ts";
 import type { Container } from "../types/container.ts";
 import type { ContainerId } from "../types/ids.ts";
-import type { LinuxResources } from "../types/pod.ts";
+import { type LinuxResources, NO_RESOURCES } from "../types/pod.ts";
 import { requireState } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
-
-const NONE: LinuxResources = {
-  cpuPeriod: 0,
-  cpuQuota: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  oomScoreAdj: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-  memorySwapLimitBytes: 0,
-};
 
 /**
  * Changes limits of a CREATED or RUNNING container. Zero and empty mean "leave as it is" (CRI,
@@ -52,7 +39,7 @@ async function update(
     available: deps.host.cgroupControllers,
     missingController: deps.config.missingController,
   };
-  const before = container.config.resources ?? NONE;
+  const before = container.config.resources ?? NO_RESOURCES;
   const after = merge(before, wanted);
   // Refuses a score that no kernel takes before anything is changed.
   if (wanted.oomScoreAdj !== 0) oomScoreStep(wanted.oomScoreAdj, deps.host);

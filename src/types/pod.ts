@@ -70,6 +70,20 @@ export interface LinuxResources {
   readonly memorySwapLimitBytes: number;
 }
 
+/** Zero and empty mean that nothing is said. */
+export const NO_RESOURCES: LinuxResources = {
+  cpuPeriod: 0,
+  cpuQuota: 0,
+  cpuShares: 0,
+  memoryLimitBytes: 0,
+  oomScoreAdj: 0,
+  cpusetCpus: "",
+  cpusetMems: "",
+  hugepageLimits: [],
+  unified: {},
+  memorySwapLimitBytes: 0,
+};
+
 export interface PodSecurity {
   readonly namespaces: NamespaceOptions;
   readonly selinux?: SelinuxOptions | undefined;

@@ -5,7 +5,7 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, readlinkSy
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ContainerMount } from "../../../src/types/container.ts";
-import type { NamespaceOptions } from "../../../src/types/pod.ts";
+import { type NamespaceOptions, NO_RESOURCES } from "../../../src/types/pod.ts";
 import { MAPPED, MAPPING, volume } from "../../unit/spec/fixture.ts";
 import {
   collect,
@@ -67,9 +67,7 @@ describe("identity", () => {
 
   test("capabilities, limits, OOM score and the terminal are as elsewhere", async () => {
     const pod = await startPod(mapped());
-    const resources = { cpuPeriod: 0, cpuQuota: 0, cpuShares: 0, memoryLimitBytes: 0, oomScoreAdj: 321 };
-    const more = { cpusetCpus: "", cpusetMems: "", hugepageLimits: [], unified: {}, memorySwapLimitBytes: 0 };
-    const options = { container: { resources: { ...resources, ...more } } };
+    const options = { container: { resources: { ...NO_RESOURCES, oomScoreAdj: 321 } } };
     const report = await pod.report(options);
     const plain = await (await startPod()).report(options);
     for (const key of ["oom_score_adj", "limits", "capabilities", "no_new_privs", "devices", "hostname"]) {

@@ -16,6 +16,7 @@ import { removePodSandbox } from "../../../src/pods/remove-pod-sandbox.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { stopPodSandbox } from "../../../src/pods/stop-pod-sandbox.ts";
 import type { ContainerConfig } from "../../../src/types/container.ts";
+import { NO_RESOURCES } from "../../../src/types/pod.ts";
 import { allContainers } from "../support/all-rows.ts";
 import { containerConfig, IMAGE_ID, makeCall, makeWorld, podConfig, type World } from "./world.ts";
 
@@ -115,18 +116,7 @@ describe("createContainer", () => {
 
   test("refuses a limit whose controller the host lacks, by name", async () => {
     const world = await withPod();
-    const resources = {
-      cpuPeriod: 0,
-      cpuQuota: 0,
-      cpuShares: 0,
-      memoryLimitBytes: 1 << 26,
-      oomScoreAdj: 0,
-      cpusetCpus: "0",
-      cpusetMems: "",
-      hugepageLimits: [],
-      unified: {},
-      memorySwapLimitBytes: 0,
-    };
+    const resources = { ...NO_RESOURCES, memoryLimitBytes: 1 << 26, cpusetCpus: "0" };
     await expect(create(world, { resources })).rejects.toThrow(/"cpuset.cpus" needs .*"cpuset"/);
     const id = await create(world, { resources: { ...resources, cpusetCpus: "" } });
     const { cgroupPath } = containerStatus(world.deps, id);

@@ -7,32 +7,19 @@ import { updateContainerResources } from "../../../src/containers/update-contain
 import { KernelError } from "../../../src/lib/errors.ts";
 import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { findContainer } from "../../../src/store/containers.ts";
-import type { LinuxResources } from "../../../src/types/pod.ts";
+import { type LinuxResources, NO_RESOURCES } from "../../../src/types/pod.ts";
 import { containerConfig, makeWorld, podConfig } from "./world.ts";
-
-const NONE: LinuxResources = {
-  cpuPeriod: 0,
-  cpuQuota: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  oomScoreAdj: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-  memorySwapLimitBytes: 0,
-};
 
 async function stage(resources: Partial<LinuxResources> = {}) {
   const world = makeWorld();
   const { deps, call, kernel } = world;
   const podId = await runPodSandbox(deps, call, { config: podConfig(), handler: "" });
-  const config = containerConfig({ resources: { ...NONE, ...resources } });
+  const config = containerConfig({ resources: { ...NO_RESOURCES, ...resources } });
   const id = await createContainer(deps, call, { podId, config });
   const row = () => findContainer(deps.store, id);
   const files = kernel.cgroups.get(row()?.cgroupPath ?? "") as Map<string, string>;
   const update = (changes: Partial<LinuxResources>) =>
-    updateContainerResources(deps, call, id, { ...NONE, ...changes });
+    updateContainerResources(deps, call, id, { ...NO_RESOURCES, ...changes });
   return { world, id, row, files, update };
 }
 
@@ -46,7 +33,7 @@ it("is legal in CREATED and RUNNING, and shown", async () => {
   // What may be swapped stays beside the new limit.
   await update({ memoryLimitBytes: 4_000 });
   expect(row()?.config.resources).toEqual({
-    ...NONE,
+    ...NO_RESOURCES,
     cpuShares: 512,
     memoryLimitBytes: 4_000,
     memorySwapLimitBytes: 4_500,

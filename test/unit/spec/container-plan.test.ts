@@ -16,7 +16,7 @@ import {
   MS_SHARED,
   MS_SLAVE,
 } from "../../../src/types/linux.ts";
-import type { NamespaceOptions } from "../../../src/types/pod.ts";
+import { type NamespaceOptions, NO_RESOURCES } from "../../../src/types/pod.ts";
 import {
   containerConfig,
   HOST,
@@ -25,7 +25,6 @@ import {
   opsOf,
   planInput,
   podConfig,
-  RESOURCES,
   stepsOf,
   volume,
 } from "./fixture.ts";
@@ -273,11 +272,11 @@ describe("process", () => {
   });
 
   test("OOM score", () => {
-    const resources = { ...RESOURCES, oomScoreAdj: -997 };
+    const resources = { ...NO_RESOURCES, oomScoreAdj: -997 };
     const host = { ...HOST, capSysResource: false };
     const steps = stepsFor({ container: containerConfig({ resources }), host });
     expect(stepsOf(steps, "oom-score")).toEqual([{ op: "oom-score", value: -997, clamp: true }]);
-    const wild = containerConfig({ resources: { ...RESOURCES, oomScoreAdj: 1001 } });
+    const wild = containerConfig({ resources: { ...NO_RESOURCES, oomScoreAdj: 1001 } });
     expect(() => stepsFor({ container: wild })).toThrow("oom_score_adj 1001");
   });
 
@@ -346,7 +345,7 @@ describe("exec", () => {
 
   test("no_new_privs and the OOM score are kept", () => {
     const container = containerConfig(
-      { resources: { ...RESOURCES, oomScoreAdj: 500 } },
+      { resources: { ...NO_RESOURCES, oomScoreAdj: 500 } },
       { noNewPrivs: true },
     );
     const { steps } = exec({}, { container });

@@ -6,7 +6,6 @@ import type { ContainerConfig, ContainerMount, ContainerSecurity } from "../../.
 import type { ImageRuntimeConfig } from "../../../src/types/image.ts";
 import type { PlanOp, PlanStep } from "../../../src/types/plan.ts";
 import type {
-  LinuxResources,
   NamespaceOptions,
   PodConfig,
   PodSecurity,
@@ -37,19 +36,6 @@ export const MAPPING: UserNamespaceOptions = {
 export const MAPPED: NamespaceOptions = { ...NAMESPACES, userns: MAPPING };
 
 export const ROOT: ResolvedUser = { uid: 0, gid: 0, groups: [0], home: "/root" };
-
-export const RESOURCES: LinuxResources = {
-  cpuPeriod: 0,
-  cpuQuota: 0,
-  cpuShares: 0,
-  memoryLimitBytes: 0,
-  oomScoreAdj: 0,
-  cpusetCpus: "",
-  cpusetMems: "",
-  hugepageLimits: [],
-  unified: {},
-  memorySwapLimitBytes: 0,
-};
 
 export function podConfig(security: Partial<PodSecurity> = {}, more: Partial<PodConfig> = {}): PodConfig {
   return {

@@ -6,7 +6,8 @@ import { toOciSpec } from "../../../src/spec/oci.ts";
 import { defaultSeccompRules } from "../../../src/spec/seccomp-default.ts";
 import type { ContainerConfig } from "../../../src/types/container.ts";
 import { OciSpec } from "../../../src/types/oci-runtime.ts";
-import { containerConfig, planInput, podConfig, RESOURCES, volume } from "./fixture.ts";
+import { NO_RESOURCES } from "../../../src/types/pod.ts";
+import { containerConfig, planInput, podConfig, volume } from "./fixture.ts";
 import { expectGoldenJson } from "./golden.ts";
 
 const NAMESPACE_PATHS = { network: "/run/netns/berth-1", ipc: "/proc/7/ns/ipc", uts: "/proc/7/ns/uts" };
@@ -30,7 +31,7 @@ const spec = (container: ContainerPlanInput, changes: Partial<OciSpecInput> = {}
 const container = containerConfig(
   {
     mounts: [volume("/data", { readonly: true }), volume("/s", { propagation: "BIDIRECTIONAL" })],
-    resources: { ...RESOURCES, memoryLimitBytes: 1024, cpuShares: 512, oomScoreAdj: 5 },
+    resources: { ...NO_RESOURCES, memoryLimitBytes: 1024, cpuShares: 512, oomScoreAdj: 5 },
     envs: [{ name: "U", value: "\xc3\xbc" }],
     devices: [{ containerPath: "/dev/x", hostPath: "/dev/null", permissions: "r" }],
   },

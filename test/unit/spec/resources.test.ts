@@ -1,10 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { cgroupWrites, cpuWeight, missingControllers } from "../../../src/spec/resources.ts";
-import type { LinuxResources } from "../../../src/types/pod.ts";
-import { RESOURCES } from "./fixture.ts";
+import { type LinuxResources, NO_RESOURCES } from "../../../src/types/pod.ts";
 
 function written(resources: Partial<LinuxResources>): string[] {
-  return cgroupWrites({ ...RESOURCES, ...resources }).map(({ file, value }) => `${file}=${value}`);
+  return cgroupWrites({ ...NO_RESOURCES, ...resources }).map(({ file, value }) => `${file}=${value}`);
 }
 
 test.each([
@@ -64,7 +63,7 @@ describe("refusals", () => {
 
 test("controllers that the host lacks", () => {
   const writes = cgroupWrites({
-    ...RESOURCES,
+    ...NO_RESOURCES,
     cpuShares: 2,
     memoryLimitBytes: 1,
     unified: { "pids.max": "1", "cgroup.max.depth": "3" },
