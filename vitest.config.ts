@@ -33,6 +33,7 @@ export default defineConfig({
       {
         test: {
           name: "kernel",
+          globalSetup: ["test/runner/host-setup.ts"],
           include: mayLoad ? ["test/kernel/**/*.test.ts"] : [],
           pool: "forks",
           fileParallelism: false,
@@ -43,6 +44,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          globalSetup: ["test/runner/host-setup.ts"],
           include: mayLoad ? ["test/e2e/**/*.test.ts"] : [],
           pool: "forks",
           fileParallelism: false,

@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { rememberControllers } from "../../test/runner/controllers.ts";
 import { runProgram } from "../run/cleanup.ts";
 import type { Setting } from "../run/setting.ts";
 import { CriEngine } from "./cri-engine.ts";
@@ -94,6 +95,7 @@ function configuration({ subnets, suffix }: Setting, cgroupParent: string, noNet
 
 function undoTraces({ cleanup, suffix }: Setting, state: string, cgroupParent: string): void {
   const bridge = `bb-${suffix}`;
+  cleanup.add("give back cgroup controllers", rememberControllers());
   cleanup.add("remove the cgroups of berth", () => removeCgroups(cgroupParent));
   cleanup.add("remove the bridge of berth", () => removeBridge(bridge));
   cleanup.add("remove the addresses of berth", () =>

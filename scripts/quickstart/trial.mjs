@@ -30,6 +30,20 @@ function cgroupMount() {
   throw new Error("this host has no cgroup2 mount; berth needs one (boot with cgroup v2, or mount it)");
 }
 
+const controllersFile = () => join(cgroupMount(), "cgroup.subtree_control");
+const enabledControllers = () => readFileSync(controllersFile(), "utf8").split(/\s+/).filter(Boolean);
+
+/** Switches off those that the daemon has switched on, unless somebody else uses them by now. */
+function giveControllersBack({ controllers }) {
+  for (const controller of enabledControllers().filter((one) => !controllers.includes(one))) {
+    try {
+      writeFileSync(controllersFile(), `-${controller}`);
+    } catch (error) {
+      if (error.code !== "EBUSY") throw error;
+    }
+  }
+}
+
 /** First 10.213.X.0/24 that no route of the host overlaps. */
 function freeSubnet() {
   const routes = readFileSync("/proc/net/route", "utf8").trim().split("\n").slice(1);
@@ -58,6 +72,8 @@ export function planTrial() {
     log: join(folder, "berthd.log"),
     config: join(folder, "berth.toml"),
     cgroupParent: `/berth-quickstart-${suffix}`,
+    /** Switched on in the root of the hierarchy before the daemon came. */
+    controllers: enabledControllers(),
     addressDirectory: `/var/lib/cni/networks/berth-${bridge}`,
     daemon: null,
     /** Names of containers that exist. */
@@ -197,6 +213,7 @@ export async function removeTrial(trial, netnsPaths) {
   await attempt("remove containers", () => removeContainers(trial));
   await attempt("stop berthd", () => stopDaemon(trial));
   await attempt("remove cgroups", () => killCgroups(trial));
+  await attempt("give back cgroup controllers", () => giveControllersBack(trial));
   for (const path of netnsPaths.filter((name) => existsSync(name))) {
     await attempt(`unpin "${path}"`, () => run("umount", [path], { quiet: true, check: false }));
     await attempt(`remove "${path}"`, () => rmSync(path, { force: true }));

@@ -2,7 +2,7 @@
 // the virtual machine of the system tests can do the same.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 
@@ -85,11 +85,15 @@ export function readReport(text: string): Spec[] {
 }
 
 function run(command: string, args: readonly string[], cwd: string, patienceMs: number): Promise<string> {
-  // critest looks for ginkgo in PATH.
+  // critest looks for ginkgo in PATH, and leaves directories behind where it makes temporary ones.
   const PATH = [dirname(command), process.env.PATH ?? ""].join(delimiter);
+  const TMPDIR = join(cwd, "tmp");
+  mkdirSync(TMPDIR);
+  // Root of a pod's user namespace passes them on its way to its mounts.
+  for (const path of [cwd, TMPDIR]) chmodSync(path, 0o711);
   const child = spawn(command, args, {
     cwd,
-    env: { ...process.env, PATH },
+    env: { ...process.env, PATH, TMPDIR },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });

@@ -13,10 +13,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { cgroupMount } from "../../runner/controllers.ts";
 
 const NETNS_FOLDER = "/run/netns";
+/** In a scratch's folder: the process that made it. */
+const OWNER = "owner";
 
 export interface Scratch {
   readonly folder: string;
@@ -45,14 +48,6 @@ export interface ScratchOptions {
   readonly toml?: string;
 }
 
-function cgroupMount(): string {
-  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {
-    const [, target, type] = line.split(" ");
-    if (type === "cgroup2" && target !== undefined) return target;
-  }
-  throw new Error("this host has no cgroup2 mount");
-}
-
 /** A 10.x.y.0/24 that no route of the host overlaps. */
 function freeSubnet(): string {
   const rows = readFileSync("/proc/net/route", "utf8").trim().split("\n").slice(1);
@@ -67,14 +62,23 @@ function freeSubnet(): string {
 }
 
 export function makeScratch(options: ScratchOptions = {}): Scratch {
-  const folder = mkdtempSync("/tmp/berth-e2e-");
+  const scratch = scratchIn(mkdtempSync("/tmp/berth-e2e-"));
   // As /run/berth can be: root of a pod's user namespace passes it on its way to its mounts.
-  chmodSync(folder, 0o711);
+  chmodSync(scratch.folder, 0o711);
+  writeFileSync(join(scratch.folder, OWNER), birthOf(process.pid));
+  mkdirSync(scratch.cniFolder);
+  writeFileSync(scratch.config, tomlOf(scratch, `/${basename(scratch.cgroup)}`, options));
+  writeFileSync(join(scratch.folder, "crictl.yaml"), "");
+  return scratch;
+}
+
+/** Everything about a scratch derives from its folder. */
+function scratchIn(folder: string): Scratch {
   const suffix = folder.slice(-6);
   const state = join(folder, "state");
   const bridge = `be-${suffix}`;
   const instance = createHash("sha256").update(state).digest("hex").slice(0, 6);
-  const scratch: Scratch = {
+  return {
     folder,
     root: join(folder, "root"),
     state,
@@ -88,10 +92,52 @@ export function makeScratch(options: ScratchOptions = {}): Scratch {
     netnsPrefix: `berth-${instance}-`,
     leases: `/var/lib/cni/networks/berth-${bridge}`,
   };
-  mkdirSync(scratch.cniFolder);
-  writeFileSync(scratch.config, tomlOf(scratch, `/berth-e2e-${suffix}`, options));
-  writeFileSync(join(folder, "crictl.yaml"), "");
-  return scratch;
+}
+
+/** "pid start-time" of a process, "" when there is none. */
+function birthOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return `${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]}`;
+  } catch {
+    return "";
+  }
+}
+
+/** Removes what runs left that were killed: their scratches name the process that made them. */
+export async function sweepScratches(): Promise<void> {
+  for (const name of readdirSync("/tmp").filter((one) => /^berth-e2e-[A-Za-z0-9]{6}$/.test(one))) {
+    const folder = join("/tmp", name);
+    const file = join(folder, OWNER);
+    const owner = existsSync(file) ? readFileSync(file, "utf8") : "";
+    if (owner === "" || owner === birthOf(Number.parseInt(owner, 10))) continue;
+    const scratch = scratchIn(folder);
+    await endDaemons(scratch);
+    await removeScratch(scratch);
+  }
+}
+
+/** Daemons that were started with the scratch's configuration. */
+async function endDaemons({ config }: Scratch): Promise<void> {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    let words: string[] = [];
+    try {
+      words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    } catch {
+      // It has ended.
+    }
+    if (!words.includes(config)) continue;
+    process.kill(Number(pid), "SIGKILL");
+    while (birthOf(Number(pid)) !== "" && !isZombie(pid)) await sleep(10);
+  }
+}
+
+function isZombie(pid: string): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return true;
+  }
 }
 
 function tomlOf(
