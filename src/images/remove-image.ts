@@ -4,7 +4,7 @@ import { BerthError } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
 import { blobsOfImage, deleteBlob, type KeptBlob, unheldBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
-import { containersOfImage, deleteImage, imageVolumes } from "../store/images.ts";
+import { containersOfImage, deleteImage, imageUsers, imageVolumes } from "../store/images.ts";
 import { listLayers } from "../store/layers.ts";
 import type { Image, Layer } from "../types/image.ts";
 import { dropUnneededRows, removeLayerTrees } from "./delete-layers.ts";
@@ -19,8 +19,10 @@ import { idOf } from "./unused-images.ts";
  * needs. A missing image is fine (CRI RemoveImage is idempotent). The image is out of every list when the
  * rows are gone; its directories are removed before this returns.
  *
- * An image that a container uses, running or not, is not removed: FAILED_PRECONDITION names the container.
- * (docker answers likewise; the kubelet removes only images without containers.)
+ * An image that a container uses, running or not, is not removed: FAILED_PRECONDITION names the containers.
+ * The CRI leaves it open. docker and CRI-O answer likewise; containerd takes the name away and lets the
+ * containers go on, but a container of an image that nobody lists can be neither explained nor made again,
+ * and the disk is not freed either. The kubelet only removes images without containers.
  */
 export async function removeImage(deps: ImageDeps, call: Call, reference: string): Promise<void> {
   await withSteps("removeImage", call, async (steps) => {
@@ -56,12 +58,20 @@ function dropRows(deps: ImageDeps, reference: string): Removed | null {
   return { image, layers: dropUnneededRows(deps, layers), blobs };
 }
 
+const shownUsers = 4;
+
 function refuseInUse(deps: ImageDeps, image: Image, reference: string): void {
-  const volume = imageVolumes(deps.store).find((use) => idOf(deps.store, use.reference) === image.id);
-  const user = containersOfImage(deps.store, image.id)[0] ?? volume?.containerId;
-  if (user === undefined) return;
+  const mounting = imageVolumes(deps.store).filter((use) => idOf(deps.store, use.reference) === image.id);
+  const ids = [...containersOfImage(deps.store, image.id), ...mounting.map((use) => use.containerId)];
+  const users = imageUsers(deps.store, ids);
+  if (users.length === 0) return;
+  const list = users.slice(0, shownUsers).map(({ id, state }) => `"${id}" (${state})`);
+  if (users.length > shownUsers) list.push(`and ${users.length - shownUsers} more`);
+  const [which, first] =
+    users.length === 1 ? ["container", "the container"] : ["containers", "these containers"];
+  const uses = users.length === 1 ? "uses" : "use";
   throw new BerthError(
     "FAILED_PRECONDITION",
-    `remove image "${reference}": container "${user}" uses it; remove the container first`,
+    `remove image "${reference}": ${which} ${list.join(", ")} ${uses} it; remove ${first} first`,
   );
 }

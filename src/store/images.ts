@@ -167,6 +167,20 @@ export function containersOfImage(store: Store, id: ImageId): ContainerId[] {
     .map((row) => row.id);
 }
 
+export interface ImageUser {
+  readonly id: ContainerId;
+  readonly state: "exited" | "running" | "created";
+}
+
+/** Those of `ids` that are there, those that run first. */
+export function imageUsers(store: Store, ids: readonly ContainerId[]): ImageUser[] {
+  const sql = `SELECT id,
+      iif(finished_at IS NOT NULL, 'exited', iif(started_at IS NULL, 'created', 'running')) AS state
+    FROM containers WHERE id IN (SELECT value FROM json_each(?))
+    ORDER BY state = 'running' DESC, created_at, id`;
+  return statement<ImageUser>(store, sql).all(JSON.stringify(ids));
+}
+
 /** Images that containers mount as volumes, as the mounts name them. */
 export function imageVolumes(store: Store): { containerId: ContainerId; reference: string }[] {
   const sql = `SELECT c.id AS containerId,

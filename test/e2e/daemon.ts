@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CriClient, connectCri, type Ran, runCrictl } from "./support/clients.ts";
+import { type CriClient, connectCri, type Ran, runBerth, runCrictl } from "./support/clients.ts";
 import { inventory, leaksSince } from "./support/leaks.ts";
 import { makeScratch, removeScratch, type Scratch, type ScratchOptions } from "./support/scratch.ts";
 
@@ -107,6 +107,17 @@ export class Daemon {
 
   tryCrictl(...args: string[]): Promise<Ran> {
     return runCrictl(this.scratch, args);
+  }
+
+  /** berth's output; rejects with what it said when it fails. */
+  async berth(...args: string[]): Promise<string> {
+    const ran = await this.tryBerth(...args);
+    if (ran.code === 0) return ran.stdout;
+    throw new Error(`berth ${args.join(" ")}: exit code ${ran.code}\n${ran.stderr}${ran.stdout}`);
+  }
+
+  tryBerth(...args: string[]): Promise<Ran> {
+    return runBerth(this.scratch, args);
   }
 
   /** What the daemon has made so far, for `leaks`. */

@@ -7,7 +7,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROBE, Stage } from "./support/stage.ts";
 
-const berthPath = join(import.meta.dirname, "../../out/berth.cjs");
 let stage: Stage;
 beforeAll(async () => {
   stage = await Stage.make([PROBE], [], {
@@ -18,26 +17,8 @@ afterAll(async () => {
   await stage.remove();
 });
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function tryBerth(...args: string[]): Promise<Ran> {
-  const whole = [berthPath, "-H", stage.daemon.scratch.socket, ...args];
-  return new Promise((resolve) => {
-    execFile(process.execPath, whole, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
-
-async function berth(...args: string[]): Promise<string> {
-  const ran = await tryBerth(...args);
-  if (ran.code !== 0) throw new Error(`berth ${args.join(" ")}: ${ran.code}\n${ran.stderr}${ran.stdout}`);
-  return ran.stdout;
-}
+const tryBerth = (...args: string[]) => stage.daemon.tryBerth(...args);
+const berth = (...args: string[]) => stage.daemon.berth(...args);
 
 const file = (name: string) => join(stage.daemon.scratch.folder, name);
 

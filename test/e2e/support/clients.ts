@@ -6,6 +6,7 @@ import { type Client, credentials, makeGenericClientConstructor, type ServiceErr
 import * as api from "../../../src/gen/runtime/v1/api.ts";
 import type { Scratch } from "./scratch.ts";
 
+const BERTH = join(import.meta.dirname, "../../../out/berth.cjs");
 export const CRICTL = join(import.meta.dirname, "../../../out/tools/crictl");
 const TIMEOUT_MS = 60_000;
 /** What crictl prints at most: inspect and logs. */
@@ -63,9 +64,24 @@ export interface Ran {
 export function runCrictl(scratch: Scratch, args: readonly string[]): Promise<Ran> {
   const endpoint = `unix://${scratch.socket}`;
   const options = ["--config", join(scratch.folder, "crictl.yaml"), "--timeout", "60s"];
-  const whole = [...options, "--runtime-endpoint", endpoint, "--image-endpoint", endpoint, ...args];
+  return runToEnd(CRICTL, [
+    ...options,
+    "--runtime-endpoint",
+    endpoint,
+    "--image-endpoint",
+    endpoint,
+    ...args,
+  ]);
+}
+
+/** Runs berth's own command line to its end, whatever its exit code. */
+export function runBerth(scratch: Scratch, args: readonly string[]): Promise<Ran> {
+  return runToEnd(process.execPath, [BERTH, "-H", scratch.socket, ...args]);
+}
+
+function runToEnd(command: string, args: readonly string[]): Promise<Ran> {
   return new Promise((resolve) => {
-    execFile(CRICTL, whole, { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
+    execFile(command, args, { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : 255;
       resolve({ code, stdout, stderr });
     });

@@ -89,7 +89,7 @@ describe("removeImage", () => {
     expect(listImageRows(bench.deps.store)).toEqual([]);
   });
 
-  it("refuses an image in use, and names the container", async () => {
+  it("refuses an image in use, and names the containers", async () => {
     const { id } = makeImage(registry, "a/b", "v1", ["one"]);
     makeImage(registry, "a/volume", "v1", ["two"]);
     await pull("reg.test/a/b:v1");
@@ -101,9 +101,16 @@ describe("removeImage", () => {
     for (const reference of ["reg.test/a/b:v1", "reg.test/a/volume:v1"]) {
       await expect(remove(reference)).rejects.toMatchObject({
         code: "FAILED_PRECONDITION",
-        message: expect.stringContaining('container "c1" uses it'),
+        message: `remove image "${reference}": container "c1" (created) uses it; remove the container first`,
       });
     }
+    for (const name of ["c2", "c3", "c4", "c5", "c6"]) addContainer(bench.deps.store, name, id);
+    bench.deps.store.exec("UPDATE containers SET started_at = 2 WHERE id >= 'c3'");
+    bench.deps.store.exec("UPDATE containers SET finished_at = 3 WHERE id = 'c6'");
+    await expect(remove(id)).rejects.toThrow(
+      `remove image "${id}": containers "c3" (running), "c4" (running), "c5" (running), "c1" (created), ` +
+        "and 2 more use it; remove these containers first",
+    );
     expect(listImageRows(bench.deps.store)).toHaveLength(2);
   });
 
