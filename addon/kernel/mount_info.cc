@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "fd_info.h"
 
 namespace berth {
 
@@ -16,15 +17,11 @@ namespace {
 char line[40 * 1024];
 
 Result MountIdOf(int fd, long* id) {
-  char path[64], text[512];
-  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-  Fd file(open(path, O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return Result::last("open", path);
-  ssize_t size = read(file.get(), text, sizeof text - 1);
-  if (size < 0) return Result::last("read", path);
-  text[size] = '\0';
+  char text[512];
+  Result result = ReadFdInfo(fd, text);
+  if (!result.ok()) return result;
   const char* field = strstr(text, "mnt_id:");
-  if (field == nullptr) return Result::failure("read", ENOENT, path);
+  if (field == nullptr) return Result::failure("read fdinfo", ENOENT, "mnt_id");
   *id = strtol(field + strlen("mnt_id:"), nullptr, 10);
   return Result::success();
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "fd_info.h"
 
 namespace berth {
 
@@ -21,16 +22,12 @@ namespace {
 
 /// The number that /proc knows the process by: the caller may be in another PID namespace than that.
 Result PidInProc(int pidfd, int* pid) {
-  char path[64], text[512];
-  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
-  Fd file(open(path, O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return Result::last("open", path);
-  ssize_t size = read(file.get(), text, sizeof text - 1);
-  if (size < 0) return Result::last("read", path);
-  text[size] = '\0';
+  char text[512];
+  Result result = ReadFdInfo(pidfd, text);
+  if (!result.ok()) return result;
   const char* line = strstr(text, "\nPid:");
   bool found = line != nullptr && sscanf(line, "\nPid: %d", pid) == 1 && *pid > 0;
-  return found ? Result::success() : Result::failure("read", ESRCH, path);
+  return found ? Result::success() : Result::failure("read fdinfo", ESRCH, "Pid");
 }
 
 Result WriteMap(int pid, const char* file, const char* map) {

@@ -7,7 +7,6 @@ import type { RegistryAuth } from "../gen/berth/v1/engine.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Context } from "./command.ts";
 import { complain } from "./complain.ts";
-import { UsageError } from "./errors.ts";
 
 /** $DOCKER_CONFIG/config.json, or the one in the home directory. */
 export function configPath(env: NodeJS.ProcessEnv): string {
@@ -36,18 +35,4 @@ export async function credentialsOfImage(context: Context, image: string): Promi
     complain(context.stderr, `${messageOf(error)}; going on without credentials for "${host}"`);
     return undefined;
   }
-}
-
-/** "user:password", of an option. */
-export function parseCredentials(text: string): RegistryAuth {
-  const colon = text.indexOf(":");
-  if (colon <= 0) throw new UsageError('--creds wants "USER:PASSWORD"');
-  return {
-    username: text.slice(0, colon),
-    password: text.slice(colon + 1),
-    auth: "",
-    serverAddress: "",
-    identityToken: "",
-    registryToken: "",
-  };
 }

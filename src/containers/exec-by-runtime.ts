@@ -17,6 +17,12 @@ import { explainedSession } from "./explained-session.ts";
 import type { ExecRequest } from "./open-exec.ts";
 import { runtimeCommand, runtimeFailure, runtimeLog } from "./runtime-command.ts";
 
+/** What the monitor is told of every exec, whoever starts it. */
+export function monitored(container: Container, request: ExecRequest) {
+  const { tty, stdin, rows, columns } = request;
+  return { container: container.id, cgroupPath: container.cgroupPath, tty, stdin, rows, columns };
+}
+
 /**
  * Starts it. The process gets a cgroup of its own below the container's, so that closing the session kills
  * it with all of its children; a runtime without `exec --cgroup` is helped out once the process runs.
@@ -49,12 +55,7 @@ export async function execByRuntime(
   const plan = buildRuntimeCommandPlan(command, inherited);
   await writeFile(files.process, JSON.stringify(ociProcess(process)), { mode: 0o600 });
   const session = monitor.exec({
-    container: container.id,
-    cgroupPath: container.cgroupPath,
-    tty: request.tty,
-    stdin: request.stdin,
-    rows: request.rows,
-    columns: request.columns,
+    ...monitored(container, request),
     plan: encodePlan(plan),
     launch: {
       cgroup: bundle.cgroup,

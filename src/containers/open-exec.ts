@@ -10,7 +10,7 @@ import type { ContainerId } from "../types/ids.ts";
 import { requireState } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { execByRuntime } from "./exec-by-runtime.ts";
+import { execByRuntime, monitored } from "./exec-by-runtime.ts";
 import { explainedSession } from "./explained-session.ts";
 import { execInput } from "./plan-exec.ts";
 import { requireMonitor } from "./require-monitor.ts";
@@ -70,12 +70,7 @@ async function begin(
   if (handler !== null) return await execByRuntime(deps, monitor, container, handler, asked);
   const plan = buildExecPlan(input);
   const session = monitor.exec({
-    container: container.id,
-    cgroupPath: container.cgroupPath,
-    tty: request.tty,
-    stdin: request.stdin,
-    rows: request.rows,
-    columns: request.columns,
+    ...monitored(container, request),
     plan: encodePlan(plan),
     detached: request.detached,
   });

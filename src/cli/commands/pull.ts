@@ -1,9 +1,9 @@
+import { readCredentials } from "../arguments/credentials.ts";
 import type { Parsed } from "../arguments/options.ts";
 import * as methods from "../client/methods.ts";
 import { type Command, type Context, print } from "../command.ts";
 import { explainPull } from "../explain-pull.ts";
 import { pullImage } from "../pull.ts";
-import { parseCredentials } from "../registry-credentials.ts";
 
 export const command: Command = {
   usage: "[OPTIONS] NAME[:TAG|@DIGEST]",
@@ -24,8 +24,8 @@ export const command: Command = {
 async function run(context: Context, parsed: Parsed): Promise<number> {
   const [image = ""] = parsed.positional;
   const quiet = parsed.flag("quiet");
-  const creds = parsed.text("creds");
-  const auth = creds === undefined ? undefined : parseCredentials(creds);
+  const creds = readCredentials(parsed.text("creds"));
+  const auth = creds && { ...creds, auth: "", serverAddress: "", identityToken: "", registryToken: "" };
   const named = /@|:[^/]*$/.test(image);
   if (!quiet && !named) await print(context, "Using default tag: latest\n");
   const { imageId, repoDigests } = await pullImage(context, image, { stream: context.stdout, quiet, auth });
