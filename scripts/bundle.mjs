@@ -1,7 +1,7 @@
-// Bundles the daemon into out/berthd.mjs and the command line into out/berth.cjs. What has native code
-// stays outside; everything else is in, so that a start reads one file.
+// Bundles the daemon into out/berthd.mjs and the command line into out/berth.cjs, each with a launcher. What
+// has native code stays outside; everything else is in, so that a start reads one file.
 
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -52,4 +52,14 @@ if (existsSync(join(root, "src/cli/main.ts"))) {
   });
   chmodSync(cli, 0o755);
   console.log("bundled out/berth.cjs");
+}
+
+// out/berth and out/berthd: the bundles on the project's own Node, wherever the project lies.
+for (const [name, bundle] of Object.entries({ berth: "berth.cjs", berthd: "berthd.mjs" })) {
+  const lines = [
+    "#!/bin/sh",
+    'here=$(dirname "$(readlink -f "$0")")',
+    `exec "$here/../node_modules/.bin/node" "$here/${bundle}" "$@"`,
+  ];
+  writeFileSync(join(root, "out", name), `${lines.join("\n")}\n`, { mode: 0o755 });
 }

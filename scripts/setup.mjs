@@ -2,7 +2,7 @@
 // the bundles. Does only what is missing; with nothing missing it takes well under a second. Runs on any
 // Node from 18 on; the project's own Node 24 comes through npm.
 
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { buildCniPlugins } from "./build-cni-plugins.mjs";
 import { buildCriTools } from "./build-cri-tools.mjs";
@@ -38,25 +38,13 @@ async function setUpNative() {
 async function setUpBundles() {
   const sources = ["src", "proto", "package-lock.json", "scripts/bundle.mjs"];
   const newest = Math.max(...sources.map((name) => newestChange(join(projectRoot, name))));
-  const products = ["out/berthd.mjs", "out/berth.cjs"].map((name) => join(projectRoot, name));
+  const products = ["out/berthd.mjs", "out/berth.cjs", "out/berthd", "out/berth"].map((name) =>
+    join(projectRoot, name),
+  );
   const stamp = String(newest);
   if (isCurrent("bundles", stamp) && products.every((path) => existsSync(path))) return;
   await run(projectNode(), [join(projectRoot, "scripts/bundle.mjs")]);
   markCurrent("bundles", stamp);
-}
-
-/** out/berth and out/berthd: the bundles on the project's own Node, wherever the project lies. */
-function writeLaunchers() {
-  for (const [name, bundle] of Object.entries({ berth: "berth.cjs", berthd: "berthd.mjs" })) {
-    const path = join(projectRoot, "out", name);
-    const lines = [
-      "#!/bin/sh",
-      'here=$(dirname "$(readlink -f "$0")")',
-      `exec "$here/../node_modules/.bin/node" "$here/${bundle}" "$@"`,
-    ];
-    const text = `${lines.join("\n")}\n`;
-    if (!existsSync(path)) writeFileSync(path, text, { mode: 0o755 });
-  }
 }
 
 /** The pinned Node must be there: without it everything would run on whatever Node started us. */
@@ -90,7 +78,6 @@ export async function setup({ forTests = false, modulesOnly = false } = {}) {
   await setUpNative();
   await checkNode();
   await setUpBundles();
-  writeLaunchers();
   if (forTests) {
     await buildSanitized();
     await buildCriTools();

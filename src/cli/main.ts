@@ -23,7 +23,7 @@ export async function main(args: readonly string[]): Promise<number> {
     if (rest[0] === "help") return await help(rest.slice(1));
     if (globals.flag("help") || rest.length === 0) return say(overview(COMMANDS));
     const found = findCommand(rest);
-    if (found === undefined) throw new UsageError(unknownCommand(rest[0] as string));
+    if (found === undefined) throw new UsageError(unknownCommand(rest));
     asked = `berth ${found.entry.name}`;
     const socket = socketOf(globals.text("host") ?? process.env.BERTH_HOST ?? "");
     return await runCommand(found.entry, rest.slice(found.taken), makeContext(socket));
@@ -56,7 +56,7 @@ function wants([least, most]: Command["arity"]): string {
 async function help(args: readonly string[]): Promise<number> {
   if (args.length === 0) return say(overview(COMMANDS));
   const found = findCommand(args);
-  if (found === undefined) throw new UsageError(unknownCommand(args[0] as string));
+  if (found === undefined) throw new UsageError(unknownCommand(args));
   return say(commandHelp(found.entry, (await found.entry.load()).command));
 }
 
@@ -65,11 +65,15 @@ function say(text: string): number {
   return 0;
 }
 
-function unknownCommand(name: string): string {
-  const near = suggestion(
-    name,
-    COMMANDS.map((entry) => entry.name),
-  );
+function unknownCommand(words: readonly string[]): string {
+  const [name = ""] = words;
+  const names = COMMANDS.map((entry) => entry.name);
+  const group = names.filter((one) => one.startsWith(`${name} `));
+  if (group.length > 0) {
+    const asked = words.slice(0, 2).join(" ");
+    return `"${asked}" is no berth command; there ${group.length === 1 ? "is" : "are"} ${group.join(", ")}`;
+  }
+  const near = suggestion(name, names);
   return `"${name}" is no berth command${near === undefined ? "" : `; did you mean "${near}"?`}`;
 }
 

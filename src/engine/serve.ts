@@ -110,9 +110,12 @@ function attachShape(deps: EngineDeps): SessionShape<AttachStart, AttachResponse
       return session;
     },
     greet: (session, send) => {
-      // It may still be waiting for its start: nobody is told of a failure twice.
-      session.started.catch(() => {});
-      send({ attached: true, ...parts({}) });
+      // Once the monitor says so: who starts the container upon this answer misses nothing of its output.
+      session.started.then(
+        () => send({ attached: true, ...parts({}) }),
+        // `exited` rejects with the same error.
+        () => {},
+      );
     },
     respond: (output) => ({ attached: false, ...parts(output) }),
   };

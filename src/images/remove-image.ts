@@ -19,15 +19,22 @@ import { idOf } from "./unused-images.ts";
  * needs. A missing image is fine (CRI RemoveImage is idempotent). The image is out of every list when the
  * rows are gone; its directories are removed before this returns.
  *
+ * `asked` is what the caller was asked to remove, for messages.
+ *
  * An image that a container uses, running or not, is not removed: FAILED_PRECONDITION names the containers.
  * The CRI leaves it open. docker and CRI-O answer likewise; containerd takes the name away and lets the
  * containers go on, but a container of an image that nobody lists can be neither explained nor made again,
  * and the disk is not freed either. The kubelet only removes images without containers.
  */
-export async function removeImage(deps: ImageDeps, call: Call, reference: string): Promise<void> {
+export async function removeImage(
+  deps: ImageDeps,
+  call: Call,
+  reference: string,
+  asked = reference,
+): Promise<void> {
   await withSteps("removeImage", call, async (steps) => {
     const removed = await steps.run("commit", () =>
-      deps.reserve.deleting(() => durably(deps.store, () => dropRows(deps, reference))),
+      deps.reserve.deleting(() => durably(deps.store, () => dropRows(deps, reference, asked))),
     );
     if (removed === null) return;
     steps.commit();
@@ -44,10 +51,10 @@ interface Removed {
   readonly blobs: readonly KeptBlob[];
 }
 
-function dropRows(deps: ImageDeps, reference: string): Removed | null {
+function dropRows(deps: ImageDeps, reference: string, asked: string): Removed | null {
   const image = resolveImage(deps.store, reference);
   if (image === null) return null;
-  refuseInUse(deps, image, reference);
+  refuseInUse(deps, image, asked);
   const numbers = new Set(image.layers);
   const layers = listLayers(deps.store).filter((layer) => numbers.has(layer.number));
   const kept = blobsOfImage(deps.store, image.id);
@@ -60,7 +67,7 @@ function dropRows(deps: ImageDeps, reference: string): Removed | null {
 
 const shownUsers = 4;
 
-function refuseInUse(deps: ImageDeps, image: Image, reference: string): void {
+function refuseInUse(deps: ImageDeps, image: Image, asked: string): void {
   const mounting = imageVolumes(deps.store).filter((use) => idOf(deps.store, use.reference) === image.id);
   const ids = [...containersOfImage(deps.store, image.id), ...mounting.map((use) => use.containerId)];
   const users = imageUsers(deps.store, ids);
@@ -72,6 +79,6 @@ function refuseInUse(deps: ImageDeps, image: Image, reference: string): void {
   const uses = users.length === 1 ? "uses" : "use";
   throw new BerthError(
     "FAILED_PRECONDITION",
-    `remove image "${reference}": ${which} ${list.join(", ")} ${uses} it; remove ${first} first`,
+    `remove image "${asked}": ${which} ${list.join(", ")} ${uses} it; remove ${first} first`,
   );
 }

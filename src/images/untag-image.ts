@@ -52,7 +52,7 @@ export async function untagImage(
       `${doing}: the configuration pins it ([images] pinned); use force to remove it all the same`,
     );
   }
-  await removeImage(deps, call, image.id);
+  await removeImage(deps, call, image.id, reference);
   return { imageId: image.id, untagged: [...image.repoTags, ...image.repoDigests], removed: true };
 }
 

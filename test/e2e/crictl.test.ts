@@ -96,7 +96,10 @@ test("pods and containers run side by side, and rmp -f -a removes them all", asy
     (await daemon.tryCrictl("rmi", BUSYBOX)).stderr.replaceAll("\\", ""),
     (await daemon.tryBerth("rmi", BUSYBOX)).stderr,
   ];
-  for (const answer of await rmi()) expect(answer).toMatch(inUse("running"));
+  for (const answer of await rmi()) {
+    expect(answer).toMatch(inUse("running"));
+    expect(answer).toContain(`remove image "${BUSYBOX}"`);
+  }
   await daemon.crictl("stop", "--timeout", "0", ...ids);
   for (const answer of await rmi()) expect(answer).toMatch(inUse("exited"));
   await daemon.crictl("rmp", "-f", "-a");

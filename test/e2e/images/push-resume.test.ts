@@ -85,24 +85,26 @@ it("begins anew when this registry loses an upload that broke in the middle of a
   let bytes = 0;
   breaks = (piece) => {
     bytes += piece.length;
-    return bytes > 2.5 * MiB && count("POST") === 1;
+    return bytes > 2.5 * MiB && requests.at(-1) === "PATCH" && count("POST") === 1;
   };
   await upload();
   expect(count("POST")).toBe(2);
   expect(count("PATCH")).toBe(3 + 5);
 });
 
-it("finds out that the end had arrived when only its answer was lost", async () => {
-  breaks = () => false;
-  let cut = false;
+it("sends nothing again when the end had arrived and only its answer was lost", async () => {
   way.on("connection", (near: Socket) => {
-    near.on("data", () => {
-      if (cut || requests.at(-1) !== "PUT") return;
-      cut = true;
-      // The request has gone on its way; the answer has not come yet.
-      setTimeout(() => near.destroy(), 0);
+    near.on("data", async () => {
+      if (requests.at(-1) !== "PUT") return;
+      // What the registry answers does not come through.
+      for (const socket of open) socket.unpipe(near);
+      const has = async () => (await fetch(`http://${registry.host}/v2/a/b/blobs/${digest}`)).ok;
+      await expect.poll(has).toBe(true);
+      near.destroy();
     });
   });
   await upload();
-  expect(count("POST")).toBeLessThanOrEqual(2);
+  expect(count("POST")).toBe(1);
+  expect(count("PATCH")).toBe(5);
+  expect(count("PUT")).toBe(1);
 });

@@ -48,6 +48,12 @@ test("exec -d says at once what cannot be executed", async () => {
   expect(ran.err).toContain("/no/such/thing");
 });
 
+test("run loses nothing of a command that ends at once", async () => {
+  for (let n = 0; n < 30; n++) {
+    expect(await berth("run", "--rm", BUSYBOX, "echo", `${n}`)).toEqual({ code: 0, out: `${n}\n`, err: "" });
+  }
+});
+
 test("port-forward reaches the pod's loopback, and goes on after a refused connection", async () => {
   const args = [BERTH, "-H", stage.daemon.scratch.socket, "port-forward", shell, ":80", ":81"];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });

@@ -23,6 +23,13 @@ describe("berth", () => {
   });
 
   it.each([
+    [
+      ["image"],
+      1,
+      'berth: "image" is no berth command; there are image prune, image verify, image repair\n' +
+        'See "berth --help".\n',
+    ],
+    [["system", "x"], 1, 'berth: "system x" is no berth command; there is system df\nSee "berth --help".\n'],
     [["runn"], 1, 'berth: "runn" is no berth command; did you mean "run"?\nSee "berth --help".\n'],
     [["run", "--zzzzzz", "x"], 125, 'berth: unknown flag: --zzzzzz\nSee "berth run --help".\n'],
     [["stop"], 1, '"berth stop" needs at least 1 argument; usage: berth stop'],

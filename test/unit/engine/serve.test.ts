@@ -164,11 +164,25 @@ describe("the engine's API", () => {
   it("attaches to a container that is not started yet", async () => {
     const engine = await makeEngine();
     const { id, podId } = await makeContainer(engine, "web", false);
+    const sessions = engine.world.driver.monitors.get(podId)?.sessions ?? [];
+    const attached = Promise.withResolvers<{ pid: number; startTime: number }>();
+    const push = sessions.push.bind(sessions);
+    sessions.push = (session) => push(Object.assign(session, { started: attached.promise }));
     const call = engine.channel.call(methods.attach);
     call.write(opening({ containerId: id, stdin: true, size: { rows: 1, columns: 2 } }));
     const answers = call.responses();
-    expect((await answers.next()).value?.attached).toBe(true);
-    const session = engine.world.driver.monitors.get(podId)?.sessions[0];
+    const first = answers.next();
+    let isTold = false;
+    void first.then(() => {
+      isTold = true;
+    });
+    await expect.poll(() => sessions.length).toBe(1);
+    await engine.channel.unary(methods.info, {});
+    // Not before the monitor has it: a client that starts the container now would miss its first words.
+    expect(isTold).toBe(false);
+    attached.resolve({ pid: 4000, startTime: 1 });
+    expect((await first).value?.attached).toBe(true);
+    const session = sessions[0];
     session?.onStdout?.(Buffer.from("first words"));
     session?.end({ exitCode: 0, signal: 0 });
     expect((await answers.next()).value?.stdout.toString()).toBe("first words");
