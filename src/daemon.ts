@@ -6,6 +6,7 @@ import { Server } from "@grpc/grpc-js";
 import { destination, pino } from "pino";
 import { loadConfig, parseFlags } from "./config.ts";
 import { ContainerEvents } from "./cri/container-events.ts";
+import { warmLists } from "./cri/list-pieces.ts";
 import { serveCri } from "./cri/serve.ts";
 import { bindVerbs } from "./cri/verbs.ts";
 import { loadAppArmorProfile } from "./daemon/apparmor-profile.ts";
@@ -37,7 +38,6 @@ import { makePaths, type Paths } from "./paths.ts";
 import { makePodDeps } from "./pods/deps.ts";
 import { Reconciler } from "./reconcile/reconcile.ts";
 import { readImageFile } from "./snapshots/read-image-file.ts";
-import { warmLists } from "./store/listed.ts";
 import { lockDirectory } from "./store/root-lock.ts";
 import { StreamingServer } from "./streaming/server.ts";
 import type { BerthConfig } from "./types/config.ts";
@@ -152,8 +152,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   serveRegistries(server, deps);
   await listen(server, paths.socket);
   collector.start();
-  // The first list would have to read every row.
-  void warmLists(store).catch((error) => log.error({ error: messageOf(error) }, "read what lists show"));
+  warmLists(bindVerbs(deps)).catch((error) => log.warn({ error: messageOf(error) }, "read what lists show"));
   void complainOfHandlers(deps, log);
   const where = { socket: paths.socket, root: paths.root, state: paths.state, streaming: streaming.url };
   log.info({ version, ...where }, "berthd is ready");

@@ -1,17 +1,15 @@
 // ImageService of the CRI: which verb stands behind which call. Nothing is decided here.
 
-import * as proto from "../gen/runtime/v1/api.ts";
-import { encodeBatches, encodeList, encodePiece, keepPieces } from "../lib/encode-list.ts";
-import type { ListedImage } from "../types/image.ts";
+import type * as proto from "../gen/runtime/v1/api.ts";
+import { encodeBatches, encodeList } from "../lib/encode-list.ts";
 import type { ImageHandlers } from "./encoded-lists.ts";
 import { filled, present, text } from "./fields.ts";
 import { authFromProto } from "./image-from-proto.ts";
 import { filesystemToProto, imageToProto } from "./image-to-proto.ts";
 import { imageInfo } from "./info.ts";
 import { type Surroundings, serverStream, unary } from "./intercept.ts";
+import { imagePiece } from "./list-pieces.ts";
 import type { CriVerbs } from "./verbs.ts";
-
-const imagePiece = keepPieces((image: ListedImage) => encodePiece(proto.Image, imageToProto(image)));
 
 /** Handlers of every call of ImageService. */
 export function makeImageService(verbs: CriVerbs, edge: Surroundings): ImageHandlers {

@@ -1,20 +1,19 @@
 // RuntimeService of the CRI: which verb stands behind which call. Nothing is decided here.
 
-import * as proto from "../gen/runtime/v1/api.ts";
+import type * as proto from "../gen/runtime/v1/api.ts";
 import { nowMicros } from "../lib/clock.ts";
-import { encodeBatches, encodeList, encodePiece, keepPieces } from "../lib/encode-list.ts";
+import { encodeBatches, encodeList } from "../lib/encode-list.ts";
 import type { BerthConfig } from "../types/config.ts";
-import type { ListedContainer } from "../types/container.ts";
-import type { ListedPod } from "../types/pod.ts";
 import { type ContainerEvents, statusesOfPod } from "./container-events.ts";
 import { containerConfigFromProto, containerFilterFromProto } from "./container-from-proto.ts";
-import { containerStatusToProto, containerToProto } from "./container-to-proto.ts";
+import { containerStatusToProto } from "./container-to-proto.ts";
 import type { RuntimeHandlers } from "./encoded-lists.ts";
 import { filled, invalidField, present, seconds, text, texts } from "./fields.ts";
 import { containerInfo, podInfo } from "./info.ts";
 import { serverStream, unary } from "./intercept.ts";
+import { containerPiece, podPiece } from "./list-pieces.ts";
 import { podConfigFromProto, podFilterFromProto } from "./pod-from-proto.ts";
-import { nanoseconds, podSandboxStatusToProto, podSandboxToProto } from "./pod-to-proto.ts";
+import { nanoseconds, podSandboxStatusToProto } from "./pod-to-proto.ts";
 import { runtimeConfigAnswer, statusAnswer, versionAnswer } from "./runtime-answers.ts";
 import { resourcesFromProto } from "./security-from-proto.ts";
 import { metricCalls, statsCalls } from "./stats-calls.ts";
@@ -26,11 +25,6 @@ export type RuntimeEdge = StreamingEdge & {
   readonly config: BerthConfig;
   readonly containerEvents: Pick<ContainerEvents, "read">;
 };
-
-const podPiece = keepPieces((pod: ListedPod) => encodePiece(proto.PodSandbox, podSandboxToProto(pod)));
-const containerPiece = keepPieces((container: ListedContainer) =>
-  encodePiece(proto.Container, containerToProto(container)),
-);
 
 /** Handlers of every call of RuntimeService. */
 export function makeRuntimeService(verbs: CriVerbs, edge: RuntimeEdge): RuntimeHandlers {

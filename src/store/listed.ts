@@ -23,12 +23,6 @@ export function listedImages(store: Store): Promise<readonly ListedImage[]> {
   return viewsOf(store).images.all();
 }
 
-/** Reads everything, for lists to come. */
-export async function warmLists(store: Store): Promise<void> {
-  const { pods, containers, images } = viewsOf(store);
-  for (const view of [pods, containers, images]) await view.all();
-}
-
 interface Views {
   readonly containers: RowView<ListedContainer>;
   readonly pods: RowView<ListedPod>;
