@@ -182,6 +182,9 @@ Result Process::SpawnInside(const SpawnRequest& request, const ChildEnds& child,
   context.envp = envp;
   for (int fd = 0; fd <= 2; fd++) context.stdio[fd] = child.stdio[fd].get();
   if (context.userns < 0) return Result::failure("the pod has no user namespace", EINVAL);
+  uint16_t taking = request.plan->Find(Op::kTakeMounts);
+  bool in_order = request.plan->Find(Op::kEnterUserNamespace) < taking;
+  if (!in_order || taking == request.plan->header().step_count) return Result::failure("plan", EINVAL);
   Birth birth{&context, child.stdio, {}, -1, {}, 0, {}};
   constexpr uint64_t kMade = CLONE_NEWCGROUP | CLONE_NEWNS;  // by the process itself, and by the mounter
   birth.request.flags = (request.plan->header().clone_flags & ~kMade) | CLONE_PARENT;

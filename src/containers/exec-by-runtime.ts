@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Monitor, StreamSession } from "../monitor/monitor.ts";
+import type { ExecRequest, Monitor, StreamSession } from "../monitor/monitor.ts";
 import { execProcess } from "../spec/build-exec-plan.ts";
 import { encodePlan } from "../spec/encode-plan.ts";
 import type { ExecPlanInput } from "../spec/inputs.ts";
@@ -14,14 +14,10 @@ import type { RuntimeOfContainer } from "../types/handler.ts";
 import { bundleOf } from "./bundle.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { explainedSession } from "./explained-session.ts";
-import type { ExecRequest } from "./open-exec.ts";
 import { runtimeCommand, runtimeFailure, runtimeLog } from "./runtime-command.ts";
 
-/** What the monitor is told of every exec, whoever starts it. */
-export function monitored(container: Container, request: ExecRequest) {
-  const { tty, stdin, rows, columns } = request;
-  return { container: container.id, cgroupPath: container.cgroupPath, tty, stdin, rows, columns };
-}
+/** What the monitor is asked for, whoever starts the process. */
+export type ExecStreams = Omit<ExecRequest, "plan" | "launch">;
 
 /**
  * Starts it. The process gets a cgroup of its own below the container's, so that closing the session kills
@@ -32,9 +28,9 @@ export async function execByRuntime(
   monitor: Monitor,
   container: Container,
   handler: RuntimeOfContainer,
-  asked: { readonly request: ExecRequest; readonly input: ExecPlanInput; readonly doing: string },
+  asked: { readonly streams: ExecStreams; readonly input: ExecPlanInput; readonly doing: string },
 ): Promise<StreamSession> {
-  const { request, input, doing } = asked;
+  const { streams, input, doing } = asked;
   const bundle = bundleOf(deps.paths, container);
   const number = randomBytes(3).toString("hex");
   const name = `exec-${number}`;
@@ -46,22 +42,22 @@ export async function execByRuntime(
   };
   const execCgroup = `x-${randomBytes(4).toString("hex")}`;
   const words = ["exec", "--detach", "--process", files.process, "--pid-file", files.pid];
-  if (request.tty) words.push("--console-socket", files.console);
+  if (streams.tty) words.push("--console-socket", files.console);
   if (handler.execsInCgroup) words.push("--cgroup", execCgroup);
   const command = await runtimeCommand(deps, container, handler, name, [...words, container.id]);
   const { selinuxLabel } = input.template;
-  const process = { ...execProcess(input), terminal: request.tty, host: deps.host, selinuxLabel };
+  const process = { ...execProcess(input), terminal: streams.tty, host: deps.host, selinuxLabel };
   const inherited = inheritedByExec(input.template, process.user, deps.host);
   const plan = buildRuntimeCommandPlan(command, inherited);
   await writeFile(files.process, JSON.stringify(ociProcess(process)), { mode: 0o600 });
   const session = monitor.exec({
-    ...monitored(container, request),
+    ...streams,
     plan: encodePlan(plan),
     launch: {
       cgroup: bundle.cgroup,
       limitMs: handler.timeoutMs,
       pidFile: files.pid,
-      consoleSocket: request.tty ? files.console : "",
+      consoleSocket: streams.tty ? files.console : "",
       execCgroup: join(container.cgroupPath, execCgroup),
       moves: !handler.execsInCgroup,
     },

@@ -10,7 +10,7 @@ import type { ContainerId } from "../types/ids.ts";
 import { requireState } from "./container-lifecycle.ts";
 import { containerStatus } from "./container-status.ts";
 import type { ContainerDeps } from "./deps.ts";
-import { execByRuntime, monitored } from "./exec-by-runtime.ts";
+import { execByRuntime } from "./exec-by-runtime.ts";
 import { explainedSession } from "./explained-session.ts";
 import { execInput } from "./plan-exec.ts";
 import { requireMonitor } from "./require-monitor.ts";
@@ -63,16 +63,15 @@ async function begin(
   deps: ContainerDeps,
   monitor: Monitor,
   container: Container,
-  asked: { readonly request: ExecRequest; readonly input: ExecPlanInput; readonly doing: string },
+  { request, input, doing }: { request: ExecRequest; input: ExecPlanInput; doing: string },
 ): Promise<StreamSession> {
-  const { request, input, doing } = asked;
+  const { tty, stdin, rows, columns, detached } = request;
+  const { id, cgroupPath } = container;
+  const streams = { container: id, cgroupPath, tty, stdin, rows, columns, detached };
   const handler = container.runtime?.handler ?? null;
-  if (handler !== null) return await execByRuntime(deps, monitor, container, handler, asked);
+  if (handler !== null) {
+    return await execByRuntime(deps, monitor, container, handler, { streams, input, doing });
+  }
   const plan = buildExecPlan(input);
-  const session = monitor.exec({
-    ...monitored(container, request),
-    plan: encodePlan(plan),
-    detached: request.detached,
-  });
-  return explainedSession(session, doing, plan);
+  return explainedSession(monitor.exec({ ...streams, plan: encodePlan(plan) }), doing, plan);
 }
