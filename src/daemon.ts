@@ -7,7 +7,7 @@ import { destination, pino } from "pino";
 import { loadConfig, parseFlags } from "./config.ts";
 import { ContainerEvents } from "./cri/container-events.ts";
 import { warmLists } from "./cri/list-pieces.ts";
-import { serveCri } from "./cri/serve.ts";
+import { criServerOptions, serveCri } from "./cri/serve.ts";
 import { bindVerbs } from "./cri/verbs.ts";
 import { loadAppArmorProfile } from "./daemon/apparmor-profile.ts";
 import { complainOfHandlers } from "./daemon/complain-of-handlers.ts";
@@ -56,8 +56,6 @@ The container engine's daemon: serves the Kubernetes CRI and berth's own API on 
   -h, --help         this text
 `;
 
-/** CRI clients receive and send at most this (cri-client). */
-const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 /** passwd and group of an image are hostile: no more of them is read. */
 const MAX_USER_FILE_BYTES = 1024 * 1024;
 /** How long calls in hand may take to end on SIGTERM. */
@@ -139,11 +137,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   const call = backgroundCall(log, deps.observeStep);
   await Promise.all([reconciler.start(), recoverImages(deps, call)]);
 
-  const server = new Server({
-    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-    interceptors: [releaseSent],
-  });
+  const server = new Server({ ...criServerOptions, interceptors: [releaseSent] });
   const streaming = new StreamingServer(config.streaming, log);
   await streaming.listen();
   serveCri(server, { ...deps, streaming, containerEvents });

@@ -8,10 +8,10 @@ import type { ContainerDeps } from "./deps.ts";
 import { openExec } from "./open-exec.ts";
 
 /**
- * What CRI clients receive at most of each stream; the rest is dropped and the command goes on (CRI,
- * ExecSync).
+ * What is kept of both streams together; the rest is dropped and the command goes on (CRI, ExecSync). Clients
+ * take answers of 16 MiB: one that is larger would tell them nothing at all.
  */
-export const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+export const MAX_OUTPUT_BYTES = 16 * 1024 * 1024 - 64 * 1024;
 
 /** How long killed processes may take before the time-out is answered without them. */
 const KILL_TIMEOUT_MS = 5_000;
@@ -40,7 +40,7 @@ export async function execSync(
   session.onStdout = (chunk) => stdout.add(chunk);
   session.onStderr = (chunk) => stderr.add(chunk);
   const ended = await exitWithin(session, timeoutSeconds, call.signal);
-  if (ended !== null) return { stdout: stdout.take(), stderr: stderr.take(), exitCode: ended.exitCode };
+  if (ended !== null) return { ...fitting(stdout.take(), stderr.take()), exitCode: ended.exitCode };
   session.close();
   // `exited` tells that the processes are gone; that they ended in an error is what was wanted.
   const gone = session.exited.then(
@@ -75,6 +75,15 @@ async function exitWithin(
     clearTimeout(timer);
     signal.removeEventListener("abort", leave);
   }
+}
+
+/** Where both are long, each keeps half. */
+function fitting(stdout: Buffer, stderr: Buffer): { stdout: Buffer; stderr: Buffer } {
+  const half = MAX_OUTPUT_BYTES / 2;
+  return {
+    stdout: stdout.subarray(0, MAX_OUTPUT_BYTES - Math.min(stderr.length, half)),
+    stderr: stderr.subarray(0, MAX_OUTPUT_BYTES - Math.min(stdout.length, half)),
+  };
 }
 
 class CappedOutput {

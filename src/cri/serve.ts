@@ -11,13 +11,13 @@ import { makeImageService } from "./image-service.ts";
 import { makeRuntimeService } from "./runtime-service.ts";
 import { bindVerbs } from "./verbs.ts";
 
-/**
- * What the server has to be made with: clients of the CRI send and take up to 16 MiB, grpc-js by itself
- * takes 4. ExecSync may answer two outputs of 16 MiB each.
- */
+/** Clients of the CRI send and take at most this (cri-client); grpc-js by itself takes 4 MiB. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
+/** What the server has to be made with. */
 export const criServerOptions: ServerOptions = {
-  "grpc.max_receive_message_length": 32 * 1024 * 1024,
-  "grpc.max_send_message_length": 64 * 1024 * 1024,
+  "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+  "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
 };
 
 export type CriDeps = PodDeps &

@@ -207,7 +207,7 @@ export interface SeccompTarget {
   readonly kernelRelease: string;
 }
 
-/** One write to a cgroup v2 interface file, and the controller that it needs. */
+/** One write to a cgroup v2 interface file, and the controller that it needs; "" for none. */
 export interface CgroupWrite {
   readonly file: string;
   readonly value: string;

@@ -25,8 +25,7 @@ export function cgroupWrites(resources: LinuxResources): CgroupWrite[] {
 /** Controllers that `writes` need and `available` (cgroup.controllers) lacks, sorted. */
 export function missingControllers(writes: readonly CgroupWrite[], available: readonly string[]): string[] {
   const missing = writes.map((write) => write.controller).filter((name) => !available.includes(name));
-  // "cgroup" is the core: its files exist in every cgroup.
-  return [...new Set(missing)].filter((name) => name !== "cgroup").sort();
+  return [...new Set(missing)].filter((name) => name !== "").sort();
 }
 
 /** 2…262144 shares to 1…10000 weight, linear, as OCI runtimes agreed on. */
@@ -111,8 +110,10 @@ function unifiedWrite(file: string, value: string): CgroupWrite {
   return write(file, value.trimEnd());
 }
 
+/** "cgroup" is the core: its files exist in every cgroup. */
 function write(file: string, value: string): CgroupWrite {
-  return { file, value, controller: file.slice(0, file.indexOf(".")) };
+  const controller = file.slice(0, file.indexOf("."));
+  return { file, value, controller: controller === "cgroup" ? "" : controller };
 }
 
 function checked(value: number, least: number, what: string): number {

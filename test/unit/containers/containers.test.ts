@@ -326,6 +326,18 @@ describe("execSync", () => {
     expect((await done).stdout).toHaveLength(MAX_OUTPUT_BYTES);
   });
 
+  test("both streams together are no more than a client takes", async () => {
+    const world = await withPod();
+    const id = await running(world);
+    const done = execSync(world.deps, world.call, id, ["/probe"], 0);
+    const session = await started(world);
+    session.onStdout?.(Buffer.alloc(MAX_OUTPUT_BYTES, "o"));
+    session.onStderr?.(Buffer.alloc(100, "e"));
+    session.end({ exitCode: 0, signal: 0 });
+    const { stdout, stderr } = await done;
+    expect([stdout.length, stderr.length]).toEqual([MAX_OUTPUT_BYTES - 100, 100]);
+  });
+
   test("kills on a time-out, and when the client leaves", async () => {
     const world = await withPod();
     const id = await running(world);
