@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { NamespaceMode } from "../../src/gen/runtime/v1/api.ts";
 import type { Daemon } from "./daemon.ts";
 import { PROBE, STATE, Stage } from "./support/stage.ts";
 
@@ -62,7 +63,15 @@ interface Scenario {
 }
 
 const HOOKED = { annotations: { hooked: "yes" } };
-const runPod = (handler: string) => stage.runPod("subject", {}, handler);
+const RANGE = [{ containerId: 0, hostId: 700_000, length: 65_536 }];
+const USERNS = { mode: NamespaceMode.POD, uids: RANGE, gids: RANGE };
+/** "crun, mapped" is crun in a pod with a user namespace. */
+const runPod = (subject: string) => {
+  const [handler, mapped] = subject.split(", ");
+  const linux =
+    mapped === undefined ? {} : { securityContext: { namespaceOptions: { usernsOptions: USERNS } } };
+  return stage.runPod("subject", { linux }, handler);
+};
 const create = (pod: string) => stage.create(pod, "c", PROBE, ["/probe", "sleep"], HOOKED);
 async function running(handler: string): Promise<Subject> {
   const pod = await runPod(handler);
@@ -146,7 +155,9 @@ async function dieAt(point: string, scenario: Scenario, handler: string): Promis
   expect(readdirSync(ROOT)).toEqual([]);
 }
 
-const PAIRS = ["crun", "native"].flatMap((handler) => SCENARIOS.map(({ verb }) => [handler, verb] as const));
+const PAIRS = ["crun", "native", "crun, mapped", "native, mapped"].flatMap((handler) =>
+  SCENARIOS.map(({ verb }) => [handler, verb] as const),
+);
 
 test.each(PAIRS)("%s: %s", async (handler, verb) => {
   const scenario = SCENARIOS.find((one) => one.verb === verb) as Scenario;

@@ -9,6 +9,8 @@ import type { Scratch } from "./scratch.ts";
 const BERTH = join(import.meta.dirname, "../../../out/berth.cjs");
 export const CRICTL = join(import.meta.dirname, "../../../out/tools/crictl");
 const TIMEOUT_MS = 60_000;
+/** As the clients of the CRI have it. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** What crictl prints at most: inspect and logs. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
@@ -28,7 +30,10 @@ export function connectCri(socket: string): CriClient {
   const clients = [api.RuntimeServiceService, api.ImageServiceService].map((service): Client => {
     const Constructor = makeGenericClientConstructor(service, "");
     // With the shared pool a client of a new daemon would wait out the back-off of one of its predecessor.
-    const options = { "grpc.use_local_subchannel_pool": 1 };
+    const options = {
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.max_receive_message_length": MAX_ANSWER_BYTES,
+    };
     return new Constructor(`unix:${socket}`, credentials.createInsecure(), options);
   });
   return {
