@@ -1,7 +1,7 @@
 // A fresh, journaled ext4 in a loop file: what the machine's own root file system did before does not count,
 // and what the benchmark writes is gone with one unmount.
 
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Cleanup, runProgram } from "./cleanup.ts";
 
@@ -10,6 +10,8 @@ const SIZE = 4 * 1024 ** 3;
 /** Returns the mount point, "/tmp/berth-bench-XXXXXX/fs". */
 export async function makeScratch(cleanup: Cleanup): Promise<string> {
   const folder = mkdtempSync("/tmp/berth-bench-");
+  // Root of a pod's user namespace passes it on its way to its mounts.
+  chmodSync(folder, 0o711);
   const image = join(folder, "ext4.img");
   const mountPoint = join(folder, "fs");
   let mounted = false;

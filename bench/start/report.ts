@@ -35,9 +35,9 @@ const BARE = [
   ["kill + remove", "kill + remove"],
 ] as const;
 
-const milliseconds = (value: number): string => (value < 10 ? value.toFixed(2) : value.toFixed(1));
+export const milliseconds = (value: number): string => (value < 10 ? value.toFixed(2) : value.toFixed(1));
 
-function cell(samples: Samples, subject: string, work: string): string {
+export function cell(samples: Samples, subject: string, work: string): string {
   const median = samples.median(subject, work);
   const high = samples.quantile(subject, work, 0.95);
   if (median === undefined || high === undefined) return "–";
@@ -49,7 +49,7 @@ function ratio(samples: Samples, peer: string, work: string): string {
   return theirs === undefined || ours === undefined ? "–" : `${(theirs / ours).toFixed(1)}x`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }

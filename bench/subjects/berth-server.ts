@@ -5,14 +5,19 @@ import { join } from "node:path";
 import { rememberControllers } from "../../test/runner/controllers.ts";
 import { runProgram } from "../run/cleanup.ts";
 import type { Setting } from "../run/setting.ts";
-import { CriEngine } from "./cri-engine.ts";
+import { CriEngine, type CriSetting } from "./cri-engine.ts";
 import { removeBridge, removeCgroups } from "./host-parts.ts";
 import { startServer } from "./server-process.ts";
+
+/** Handlers that it has beside its own. */
+export const FOREIGN = ["crun", "runc"] as const;
 
 export interface BerthServer {
   readonly engine: CriEngine;
   readonly pid: number;
   readonly socket: string;
+  /** The same server with pods of another kind. */
+  engineOf(name: string, pods: Pick<CriSetting, "handler" | "userNamespace">): CriEngine;
 }
 
 /** What a daemon that died leaves in the host: it would remove it itself at its next start. */
@@ -75,13 +80,16 @@ export async function launchBerth(setting: Setting, launch: Launch = {}): Promis
     log: join(folder, "berthd.log"),
     env: { ...process.env, ...launch.env },
   });
-  const engine = new CriEngine({ name: "berth", socket, image: image.reference, logs, cgroupParent });
-  cleanup.add("close the connection to berthd", () => engine.close());
+  const engineOf: BerthServer["engineOf"] = (name, pods) => {
+    const made = new CriEngine({ name, socket, image: image.reference, logs, cgroupParent, ...pods });
+    cleanup.add(`close the connection of ${name}`, () => made.close());
+    return made;
+  };
   const loadImage = async () => {
     const program = join(project, "out/berth.cjs");
     await runProgram(process.execPath, [program, "-H", socket, "load", "-i", image.archive]);
   };
-  return { engine, pid: child.pid ?? 0, socket, loadImage };
+  return { engine: engineOf("berth", {}), pid: child.pid ?? 0, socket, engineOf, loadImage };
 }
 
 function configuration({ subnets, suffix }: Setting, cgroupParent: string, noNetworks: string): string {
@@ -90,7 +98,8 @@ function configuration({ subnets, suffix }: Setting, cgroupParent: string, noNet
     `default_subnet = "${subnets[0]}"`,
     `bridge_name = "bb-${suffix}"`,
   ];
-  return `cgroup_parent = "${cgroupParent}"\n[network]\n${lines.join("\n")}\n`;
+  const handlers = FOREIGN.map((name) => `[handlers.${name}]\npath = "/usr/bin/${name}"`);
+  return `cgroup_parent = "${cgroupParent}"\n[network]\n${[...lines, ...handlers].join("\n")}\n`;
 }
 
 function undoTraces({ cleanup, suffix }: Setting, state: string, cgroupParent: string): void {

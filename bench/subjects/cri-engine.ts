@@ -34,6 +34,10 @@ export interface CriSetting {
   readonly logs: string;
   /** Cgroup of all pods, such as "/bench". */
   readonly cgroupParent: string;
+  /** Runtime handler; absent: the default. */
+  readonly handler?: string | undefined;
+  /** Pods have user namespaces, whose ids the server chooses. */
+  readonly userNamespace?: boolean | undefined;
 }
 
 const runtimeDefault = { profileType: SecurityProfile_ProfileType.RuntimeDefault };
@@ -55,7 +59,12 @@ export class CriEngine {
     serial += 1;
     const name = `bench-${serial}`;
     const mode = network === "host" ? NamespaceMode.NODE : NamespaceMode.POD;
-    const namespaceOptions = { network: mode, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD };
+    const namespaceOptions = {
+      network: mode,
+      pid: NamespaceMode.CONTAINER,
+      ipc: NamespaceMode.POD,
+      ...(this.#setting.userNamespace === true ? { usernsOptions: { mode: NamespaceMode.POD } } : {}),
+    };
     return PodSandboxConfig.fromPartial({
       metadata: { name, uid: `uid-${serial}`, namespace: "bench", attempt: 0 },
       hostname: network === "host" ? "" : name,
@@ -83,7 +92,7 @@ export class CriEngine {
 
   async runPod(network: Network): Promise<Pod> {
     const config = this.#podConfig(network);
-    const request = RunPodSandboxRequest.fromPartial({ config });
+    const request = RunPodSandboxRequest.fromPartial({ config, runtimeHandler: this.#setting.handler ?? "" });
     const { podSandboxId } = await this.#client.call(RuntimeServiceService.runPodSandbox, request);
     return { id: podSandboxId, config };
   }
