@@ -32,7 +32,7 @@ bool Has(const std::vector<uint64_t>& sorted, uint64_t key) {
 class StrangerWalk : public TreeVisitor {
  public:
   StrangerWalk(ino_t root, const NamedEntries& named) : named_(named) {
-    levels_.push_back({"", root, 0, true});
+    levels_.push_back({root, 0, 0, true});
   }
 
   Result Visit(int directory, const char* name, unsigned char type, bool* descend) override {
@@ -46,7 +46,8 @@ class StrangerWalk : public TreeVisitor {
     }
     if (S_ISDIR(status.st_mode)) {
       bool is_parent = named_.IsParent(status.st_ino);
-      levels_.push_back({Path(name), status.st_ino, strangers_.size(), known || is_parent});
+      levels_.push_back({status.st_ino, path_.size(), strangers_.size(), known || is_parent});
+      path_.append(name).push_back('/');
       *descend = true;
       return Result::success();
     }
@@ -54,23 +55,25 @@ class StrangerWalk : public TreeVisitor {
     if (known)
       levels_.back().known = true;
     else if (strangers_.size() < kMaxStrangers)
-      strangers_.push_back(Path(name));
+      strangers_.push_back(path_ + name);
     return Result::success();
   }
 
   Result Leave(int, const char*) override {
-    Level level = std::move(levels_.back());
+    Level level = levels_.back();
     levels_.pop_back();
     if (level.known) {
       levels_.back().known = true;
-      return Result::success();
+    } else {
+      strangers_.resize(level.first);
+      if (level.first < kMaxStrangers) strangers_.push_back(path_);
     }
-    strangers_.resize(std::min(level.first, strangers_.size()));
-    strangers_.push_back(level.path + "/");
+    path_.resize(level.parent_path);
     return Result::success();
   }
 
   Result Blocked(const char* name, int error) override {
+    path_.resize(levels_.back().parent_path);
     levels_.pop_back();
     bool fine = error == ENOENT || error == EXDEV || error == ENOTDIR || error == ELOOP;
     return fine ? Result::success() : Result::failure("open directory", error, name);
@@ -80,19 +83,15 @@ class StrangerWalk : public TreeVisitor {
 
  private:
   struct Level {
-    std::string path;
     ino_t inode;
-    size_t first;  // stranger beneath it, in strangers_
-    bool known;    // it, or something beneath it, is of the layer
+    size_t parent_path;  // length of the path above it
+    size_t first;        // stranger beneath it, in strangers_
+    bool known;          // it, or something beneath it, is of the layer
   };
-
-  std::string Path(const char* name) const {
-    const std::string& path = levels_.back().path;
-    return path.empty() ? name : path + "/" + name;
-  }
 
   const NamedEntries& named_;
   std::vector<Level> levels_;
+  std::string path_;  // of the directory that is being walked, with a slash behind
   std::vector<std::string> strangers_;
 };
 
