@@ -73,8 +73,13 @@ async function main() {
   if (process.getuid() !== 0) throw new Error("containers need root; run: sudo npm run quickstart");
   const phases = [];
   const { setupMs, buildMs } = await setup();
-  phases.push(["set-up", setupMs, "Debian packages, npm modules"]);
-  const image = await timed(phases, "build", makeImage, "addon, monitor, bundles, image");
+  phases.push(["set-up", setupMs, "Debian packages, npm modules (npm builds addon and monitor)"]);
+  const image = await timed(
+    phases,
+    "build",
+    makeImage,
+    "what has changed of addon and monitor, bundles, image",
+  );
   phases[1][1] += buildMs;
   const trial = planTrial();
   const interruption = interrupted();
