@@ -112,8 +112,13 @@ export async function sweepScratches(): Promise<void> {
     const owner = existsSync(file) ? readFileSync(file, "utf8") : "";
     if (owner === "" || owner === birthOf(Number.parseInt(owner, 10))) continue;
     const scratch = scratchIn(folder);
-    await endDaemons(scratch);
-    await removeScratch(scratch);
+    try {
+      await endDaemons(scratch);
+      await removeScratch(scratch);
+    } catch (error) {
+      // Perhaps another run sweeps at the same time; if not, the next one tries again.
+      process.stderr.write(`sweep "${folder}": ${error instanceof Error ? error.message : error}\n`);
+    }
   }
 }
 
