@@ -154,15 +154,27 @@ async function bench(options: Options, cleanup: Cleanup): Promise<void> {
   loop.pid = server.pid;
   const client = new CriClient(server.socket);
   cleanup.add("close the connection of the bench", () => client.close());
+  const untilReady = await loop.delays();
   await sleep(RECOVERY_MS);
-  const started = await loop.delays();
+  const recovering = await loop.delays();
   const pss = { idle, started: pssKiB(server.pid), listed: 0 };
   const lists = await measureLists(client, loop, options.runs);
   await sleep(1_000);
   pss.listed = pssKiB(server.pid);
   await server.loadImage();
   const beside = await measureBeside(server, client, loop, options.runs, cleanup);
-  const figures: ListFigures = { ...options, commit, loads: [before, load()], started, pss, lists, beside };
+  const loads = [before, load()];
+  const figures: ListFigures = {
+    ...options,
+    commit,
+    loads,
+    untilReady,
+    recovering,
+    recoverySeconds: RECOVERY_MS / 1_000,
+    pss,
+    lists,
+    beside,
+  };
   const text = reportList(figures);
   process.stdout.write(`${text}\n`);
   if (options.out !== "-") writeSection(options.out, "list", text);

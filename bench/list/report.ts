@@ -10,8 +10,10 @@ export interface ListFigures {
   readonly commit: string;
   /** Of the machine, before and after. */
   readonly loads: readonly string[];
-  /** From the daemon's first line of code until its recovery was over. */
-  readonly started: LoopDelays;
+  /** From the daemon's first line of code until it accepted connections, and for some seconds after that. */
+  readonly untilReady: LoopDelays;
+  readonly recovering: LoopDelays;
+  readonly recoverySeconds: number;
   readonly pss: { readonly idle: number; readonly started: number; readonly listed: number };
   readonly lists: {
     readonly samples: Samples;
@@ -47,7 +49,8 @@ export function reportList(figures: ListFigures): string {
     "",
     "### Start and memory",
     "",
-    `From its start until its recovery was over the daemon held up its loop for ${loop(figures.started)} ms.`,
+    `loop: ${loop(figures.untilReady)} ms from the start of the daemon until it listened, ` +
+      `${loop(figures.recovering)} ms in the ${figures.recoverySeconds} seconds after that.`,
     "",
     row("PSS of the daemon, MiB", "without rows", "started", "after the lists"),
     row("---", "---", "---", "---"),
