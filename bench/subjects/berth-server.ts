@@ -54,6 +54,9 @@ export async function startBerth(setting: Setting): Promise<BerthServer> {
   return server;
 }
 
+/** As in systemd/berthd.service. */
+const NODE_OPTIONS = ["--max-semi-space-size=2"];
+
 /** Starts the daemon alone. */
 export async function launchBerth(setting: Setting, launch: Launch = {}): Promise<LaunchedBerth> {
   const { cleanup, scratch, image, project } = setting;
@@ -75,7 +78,12 @@ export async function launchBerth(setting: Setting, launch: Launch = {}): Promis
   const child = await startServer(cleanup, {
     name: "berthd",
     command: process.execPath,
-    args: [...(launch.nodeOptions ?? []), launch.bundle ?? join(project, "out/berthd.mjs"), ...flags],
+    args: [
+      ...NODE_OPTIONS,
+      ...(launch.nodeOptions ?? []),
+      launch.bundle ?? join(project, "out/berthd.mjs"),
+      ...flags,
+    ],
     socket,
     log: join(folder, "berthd.log"),
     env: { ...process.env, ...launch.env },

@@ -38,6 +38,7 @@ const engineDefinition = {
   ...EngineService,
   listContainers: encoded(EngineService.listContainers),
   listImages: encoded(EngineService.listImages),
+  stats: encoded(EngineService.stats),
 };
 
 /** Adds the service berth.v1.Engine to `server`. */

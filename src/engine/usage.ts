@@ -1,22 +1,29 @@
 // What containers use, for `berth stats`.
 
 import { memoryUsage } from "../containers/memory-usage.ts";
-import type { ContainerUsage, StatsRequest, StatsResponse } from "../gen/berth/v1/engine.ts";
+import { ContainerUsage, type StatsRequest } from "../gen/berth/v1/engine.ts";
 import type { Call } from "../lib/call.ts";
+import { type EncodedList, encodeList, encodePiece } from "../lib/encode-list.ts";
+import { inTurns } from "../lib/turns.ts";
 import { listPodSandboxMetrics } from "../pods/list-pod-sandbox-metrics.ts";
 import type { ContainerStats, InterfaceSample, PodStats } from "../types/stats.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerName } from "./names.ts";
 
-/** Running containers, the oldest first; those that are named and do not run are left out. */
-export async function usage(deps: EngineDeps, call: Call, request: StatsRequest): Promise<StatsResponse> {
+/**
+ * StatsResponse of running containers, the oldest first; those that are named and do not run are left out.
+ */
+export async function usage(deps: EngineDeps, call: Call, request: StatsRequest): Promise<EncodedList> {
   const { pods } = await listPodSandboxMetrics(deps, call);
   const wanted = new Set(request.containerIds);
-  const containers = pods
-    .flatMap((pod) => pod.containers.map((stats) => ({ pod, stats })))
-    .filter(({ stats }) => wanted.size === 0 || wanted.has(stats.container.id))
-    .sort((a, b) => a.stats.container.createdAt - b.stats.container.createdAt);
-  return { containers: containers.map(({ pod, stats }) => usageOf(pod, stats)) };
+  const found: { pod: PodStats; stats: ContainerStats }[] = [];
+  await inTurns(pods, (pod) => {
+    for (const stats of pod.containers) {
+      if (wanted.size === 0 || wanted.has(stats.container.id)) found.push({ pod, stats });
+    }
+  });
+  found.sort((a, b) => a.stats.container.createdAt - b.stats.container.createdAt);
+  return await encodeList(found, ({ pod, stats }) => encodePiece(ContainerUsage, usageOf(pod, stats)));
 }
 
 function usageOf({ pod, network }: PodStats, { container, sample }: ContainerStats): ContainerUsage {

@@ -5,7 +5,7 @@ import { readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Call } from "../lib/call.ts";
 import { messageOf } from "../lib/errors.ts";
-import { listImageRows } from "../store/images.ts";
+import { imageIds } from "../store/images.ts";
 import type { ImageDeps } from "./deps.ts";
 import { recordImage } from "./image-record.ts";
 import { verifyImage } from "./verify-image.ts";
@@ -32,10 +32,10 @@ async function sweepRecords(deps: ImageDeps, call: Call): Promise<void> {
   const { paths, store } = deps;
   const names = await readdir(paths.imageRecords);
   // After the listing: whatever is recorded meanwhile has a row already.
-  const images = listImageRows(store);
-  const known = new Set(images.map(({ id }) => basename(paths.imageRecord(id))));
+  const ids = imageIds(store);
+  const known = new Set(ids.map((id) => basename(paths.imageRecord(id))));
   for (const name of names) {
     if (!known.has(name)) await rm(join(paths.imageRecords, name), { force: true });
   }
-  for (const { id } of images) await recordImage(deps, call.log, id);
+  for (const id of ids) await recordImage(deps, call.log, id);
 }

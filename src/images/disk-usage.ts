@@ -2,7 +2,7 @@ import { readdir, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
 import { blobUsage } from "../store/blobs.ts";
-import { listImageRows } from "../store/images.ts";
+import { imageIds } from "../store/images.ts";
 import { exclusiveBytes } from "../store/layers.ts";
 import type { ImageDeps } from "./deps.ts";
 import { measureLayers } from "./measure-layers.ts";
@@ -47,7 +47,7 @@ type Kind = Omit<DiskUsageEntry, "bytes"> & { readonly where: readonly string[] 
 
 async function kindsOf({ paths, store }: ImageDeps): Promise<Kind[]> {
   const unused = unusedImages(store).map(({ id }) => id);
-  const images = listImageRows(store).length;
+  const images = imageIds(store).length;
   const blobs = blobUsage(store).count;
   const snapshots = dirname(paths.snapshot(0));
   const containers = (await namesIn(snapshots)).length;

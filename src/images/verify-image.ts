@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LayerComparison } from "../kernel/kernel.ts";
 import { type Call, throwIfAborted } from "../lib/call.ts";
 import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
+import { inTurns } from "../lib/turns.ts";
 import { deleteBlob, findBlob } from "../store/blobs.ts";
-import { getImage, imagesOfLayer, listImageRows } from "../store/images.ts";
+import { getImage, imageIds, imagesOfLayer } from "../store/images.ts";
 import { findLayerRow, type LayerCondition, layersOfImage, setLayerDamage } from "../store/layers.ts";
 import type { Digest } from "../types/ids.ts";
 import type { ImageDeps } from "./deps.ts";
@@ -36,7 +37,7 @@ export async function verifyImage(
   onLayer: (verdict: LayerVerdict) => Promise<void> | void = () => {},
 ): Promise<LayerVerdict[]> {
   const verdicts: LayerVerdict[] = [];
-  for (const { diffId } of layersToVerify(deps, request.reference)) {
+  for (const { diffId } of await layersToVerify(deps, request.reference)) {
     throwIfAborted(call, "verify images");
     const layer = findLayerRow(deps.store, diffId);
     // Removed since.
@@ -51,10 +52,13 @@ export async function verifyImage(
   return verdicts;
 }
 
-function layersToVerify(deps: ImageDeps, reference: string | undefined): LayerCondition[] {
-  const images = reference === undefined ? listImageRows(deps.store) : [imageOf(deps, reference)];
-  const layers = images.flatMap(({ id }) => layersOfImage(deps.store, id));
-  return [...new Map(layers.map((layer) => [layer.number, layer])).values()];
+async function layersToVerify(deps: ImageDeps, reference: string | undefined): Promise<LayerCondition[]> {
+  const ids = reference === undefined ? imageIds(deps.store) : [imageOf(deps, reference).id];
+  const layers = new Map<number, LayerCondition>();
+  await inTurns(ids, (id) => {
+    for (const layer of layersOfImage(deps.store, id)) layers.set(layer.number, layer);
+  });
+  return [...layers.values()];
 }
 
 function imageOf(deps: ImageDeps, reference: string) {

@@ -55,6 +55,13 @@ export function imageIdsWithPrefix(store: Store, hex: string): ImageId[] {
     .map((row) => row.id);
 }
 
+/** Of all images, in no order. */
+export function imageIds(store: Store): ImageId[] {
+  return statement<{ id: string }>(store, "SELECT id FROM images")
+    .all()
+    .map(({ id }) => id);
+}
+
 /** All images, the oldest pull first. */
 export function listImageRows(store: Store): Image[] {
   const sql = `SELECT ${imageColumns} FROM images ORDER BY pulled_at, id`;

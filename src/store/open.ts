@@ -16,6 +16,8 @@ export function openStore(path: string): Store {
     store.pragma("synchronous = NORMAL");
     store.pragma("foreign_keys = ON");
     store.pragma("busy_timeout = 0");
+    // Rows are read one by one, by key: what lists show of them is in memory anyway.
+    store.pragma("cache_size = -4096");
     // Holds triggers alone, which a full disk must not keep away.
     store.pragma("temp_store = MEMORY");
     migrate(store, path);
