@@ -42,9 +42,12 @@ export async function* eachInTurns<T>(items: Iterable<T>): AsyncGenerator<T, voi
   }
 }
 
-/** Starts `work` for each item in turns, and waits for all of them. */
+/** Starts `work` for each item in turns, and waits for all of them. Rejects with the first failure. */
 export async function allInTurns<T>(items: Iterable<T>, work: (item: T) => Promise<unknown>): Promise<void> {
-  await Promise.all(await mapInTurns(items, work));
+  const failures: unknown[] = [];
+  const started = await mapInTurns(items, (item) => work(item).catch((error) => failures.push(error)));
+  await Promise.all(started);
+  if (failures.length > 0) throw failures[0];
 }
 
 /** The items that fit, in order. See inTurns. */

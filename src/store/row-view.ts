@@ -26,6 +26,8 @@ export interface ViewSource<Row> {
 
 /** Ids per query of the first look. */
 const PAGE = 500;
+/** So many stale rows are read anew although nobody asks: their ids, too, are memory. */
+const MOST_STALE = 1_000;
 
 export class RowView<Row> {
   readonly #store: Store;
@@ -44,6 +46,7 @@ export class RowView<Row> {
     const note = `note_stale_${source.table}`;
     store.function(note, { deterministic: false }, (id) => {
       this.#stale.add(String(id));
+      if (this.#stale.size === MOST_STALE) this.#catchUpSoon();
       return null;
     });
     for (const [index, { when, stale }] of source.triggers.entries()) {
@@ -67,6 +70,11 @@ export class RowView<Row> {
     }
     this.#sorted ??= [...this.#rows.values()].sort(this.#source.order);
     return this.#sorted;
+  }
+
+  /** Not now: a statement is running. What fails here fails for who asks next, too, and is told there. */
+  #catchUpSoon(): void {
+    setImmediate(() => this.all().catch(() => {}));
   }
 
   async #catchUp(): Promise<void> {

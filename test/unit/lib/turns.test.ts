@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { filterInTurns, inTurns, mapInTurns, nextTurn } from "../../../src/lib/turns.ts";
+import { allInTurns, filterInTurns, inTurns, mapInTurns, nextTurn } from "../../../src/lib/turns.ts";
 
 /** Each look at the clock takes so long: about eight items make a piece. */
 const STEP_MS = 0.05;
@@ -67,6 +67,17 @@ describe("work in turns", () => {
     // Who comes later is not held up by it.
     await inTurns(numbers(30), () => {});
   });
+});
+
+it("waits for all that was started, whatever fails, and tells the first failure", async () => {
+  const ended: number[] = [];
+  const work = async (item: number) => {
+    await nextTurn();
+    ended.push(item);
+    if (item % 10 === 3) throw new Error(`failed at ${item}`);
+  };
+  await expect(allInTurns(numbers(40), work)).rejects.toThrow("failed at 3");
+  expect(ended).toHaveLength(40);
 });
 
 /** How many items the fullest turn had. */

@@ -57,6 +57,15 @@ describe("a view", () => {
     expect(codes.size).toBe(1);
   });
 
+  it("does not collect what changes while nobody lists", async () => {
+    expect(await ids()).toEqual([]);
+    fill(store, 1_100);
+    for (let turn = 0; turn < 2_000; turn++) await new Promise((resolve) => setImmediate(resolve));
+    // Nothing is left to be read.
+    store.close();
+    expect(await ids()).toHaveLength(1_100);
+  });
+
   it("survives a row that cannot be read", async () => {
     fill(store, 5);
     await listedPods(store);
