@@ -9,17 +9,15 @@ import type {
   ContainerState,
   EnvVar,
 } from "../types/container.ts";
-import { containerStates, groupsPolicies, propagations } from "./enums.ts";
+import { containerStates, propagations } from "./enums.ts";
 import { byteString, enumName, filled, invalidField, present, text, texts } from "./fields.ts";
 import { imageRequestFromProto } from "./image-from-proto.ts";
 import {
-  groupsFromProto,
-  idFromProto,
+  commonSecurityFromProto,
   idMappingsFromProto,
   namespacesFromProto,
   profileFromProto,
   resourcesFromProto,
-  selinuxFromProto,
 } from "./security-from-proto.ts";
 import { signalFromProto } from "./signals.ts";
 
@@ -111,36 +109,20 @@ function containerSecurityFromProto(
   const capabilities = message?.capabilities;
   const namespaces = message?.namespaceOptions;
   return {
+    ...commonSecurityFromProto(message, path),
     addCapabilities: texts(capabilities?.addCapabilities ?? [], `${path}.capabilities.add_capabilities`),
     dropCapabilities: texts(capabilities?.dropCapabilities ?? [], `${path}.capabilities.drop_capabilities`),
     ambientCapabilities: texts(
       capabilities?.addAmbientCapabilities ?? [],
       `${path}.capabilities.add_ambient_capabilities`,
     ),
-    privileged: message?.privileged ?? false,
     // Absent stays absent, unlike in a pod: the verb then takes the pod's.
     namespaces:
       namespaces === undefined ? undefined : namespacesFromProto(namespaces, `${path}.namespace_options`),
-    selinux: selinuxFromProto(message?.selinuxOptions, `${path}.selinux_options`),
-    runAsUser: idFromProto(message?.runAsUser, `${path}.run_as_user`),
-    runAsGroup: idFromProto(message?.runAsGroup, `${path}.run_as_group`),
     runAsUsername: text(message?.runAsUsername ?? "", `${path}.run_as_username`),
-    readonlyRootfs: message?.readonlyRootfs ?? false,
-    supplementalGroups: groupsFromProto(message?.supplementalGroups ?? [], `${path}.supplemental_groups`),
-    supplementalGroupsPolicy: enumName(
-      groupsPolicies,
-      message?.supplementalGroupsPolicy ?? 0,
-      `${path}.supplemental_groups_policy`,
-    ),
     noNewPrivs: message?.noNewPrivs ?? false,
     maskedPaths: texts(message?.maskedPaths ?? [], `${path}.masked_paths`),
     readonlyPaths: texts(message?.readonlyPaths ?? [], `${path}.readonly_paths`),
-    seccomp: profileFromProto(
-      message?.seccomp,
-      `${path}.seccomp`,
-      message?.seccompProfilePath ?? "",
-      `${path}.seccomp_profile_path`,
-    ),
     apparmor: profileFromProto(
       message?.apparmor,
       `${path}.apparmor`,

@@ -2,15 +2,13 @@
 
 import type * as proto from "../gen/runtime/v1/api.ts";
 import type { PodConfig, PodMetadata, PodSecurity, PodState, PortMapping } from "../types/pod.ts";
-import { groupsPolicies, podStates, protocols } from "./enums.ts";
+import { podStates, protocols } from "./enums.ts";
 import { enumName, filled, integerWithin, invalidField, present, text, textMap, texts } from "./fields.ts";
 import {
-  groupsFromProto,
-  idFromProto,
+  commonSecurityFromProto,
   namespacesFromProto,
   profileFromProto,
   resourcesFromProto,
-  selinuxFromProto,
 } from "./security-from-proto.ts";
 
 /**
@@ -75,24 +73,8 @@ function podSecurityFromProto(
   path: string,
 ): PodSecurity {
   return {
+    ...commonSecurityFromProto(message, path),
     namespaces: namespacesFromProto(message?.namespaceOptions, `${path}.namespace_options`),
-    selinux: selinuxFromProto(message?.selinuxOptions, `${path}.selinux_options`),
-    runAsUser: idFromProto(message?.runAsUser, `${path}.run_as_user`),
-    runAsGroup: idFromProto(message?.runAsGroup, `${path}.run_as_group`),
-    readonlyRootfs: message?.readonlyRootfs ?? false,
-    supplementalGroups: groupsFromProto(message?.supplementalGroups ?? [], `${path}.supplemental_groups`),
-    supplementalGroupsPolicy: enumName(
-      groupsPolicies,
-      message?.supplementalGroupsPolicy ?? 0,
-      `${path}.supplemental_groups_policy`,
-    ),
-    privileged: message?.privileged ?? false,
-    seccomp: profileFromProto(
-      message?.seccomp,
-      `${path}.seccomp`,
-      message?.seccompProfilePath ?? "",
-      `${path}.seccomp_profile_path`,
-    ),
     apparmor: profileFromProto(message?.apparmor, `${path}.apparmor`, "", ""),
   };
 }

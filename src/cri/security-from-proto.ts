@@ -9,7 +9,7 @@ import type {
   SelinuxOptions,
   UserNamespaceOptions,
 } from "../types/pod.ts";
-import { namespaceModes, profileTypes } from "./enums.ts";
+import { groupsPolicies, namespaceModes, profileTypes } from "./enums.ts";
 import { enumName, integerWithin, invalidField, numericId, safeInteger, text, textMap } from "./fields.ts";
 
 /** An absent message means POD for all of them, the PID namespace included (CRI, NamespaceOption). */
@@ -80,7 +80,7 @@ function withoutLocalhost(reference: string): string {
   return reference.startsWith(LOCALHOST) ? reference.slice(LOCALHOST.length) : reference;
 }
 
-export function selinuxFromProto(
+function selinuxFromProto(
   message: proto.SELinuxOption | undefined,
   path: string,
 ): SelinuxOptions | undefined {
@@ -94,12 +94,36 @@ export function selinuxFromProto(
 }
 
 /** A user or group id that may be absent, which differs from 0. */
-export function idFromProto(message: proto.Int64Value | undefined, path: string): number | undefined {
+function idFromProto(message: proto.Int64Value | undefined, path: string): number | undefined {
   return message === undefined ? undefined : numericId(message.value, path);
 }
 
-export function groupsFromProto(values: readonly bigint[], path: string): number[] {
-  return values.map((value, index) => numericId(value, `${path}[${index}]`));
+/** Who it is and what confines it: the fields that a pod's security context and a container's both have. */
+export function commonSecurityFromProto(
+  message: proto.LinuxSandboxSecurityContext | proto.LinuxContainerSecurityContext | undefined,
+  path: string,
+) {
+  return {
+    privileged: message?.privileged ?? false,
+    selinux: selinuxFromProto(message?.selinuxOptions, `${path}.selinux_options`),
+    runAsUser: idFromProto(message?.runAsUser, `${path}.run_as_user`),
+    runAsGroup: idFromProto(message?.runAsGroup, `${path}.run_as_group`),
+    readonlyRootfs: message?.readonlyRootfs ?? false,
+    supplementalGroups: (message?.supplementalGroups ?? []).map((value, index) =>
+      numericId(value, `${path}.supplemental_groups[${index}]`),
+    ),
+    supplementalGroupsPolicy: enumName(
+      groupsPolicies,
+      message?.supplementalGroupsPolicy ?? 0,
+      `${path}.supplemental_groups_policy`,
+    ),
+    seccomp: profileFromProto(
+      message?.seccomp,
+      `${path}.seccomp`,
+      message?.seccompProfilePath ?? "",
+      `${path}.seccomp_profile_path`,
+    ),
+  };
 }
 
 export function resourcesFromProto(
