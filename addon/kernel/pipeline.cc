@@ -16,13 +16,22 @@ namespace berth {
 
 struct Pipeline::ThreadStart {
   std::shared_ptr<Pipeline> pipeline;
-  Body body;
+  const Stage* stage;
 };
+
+/// The replay last: the others end by the end of the stream only, and the last to end closes the file.
+/// The names are seen in /proc/PID/task and take 15 characters at most.
+const Pipeline::Stage Pipeline::kStages[] = {{"layer-blob", &Pipeline::KeepBlob},
+                                             {"layer-inflate", &Pipeline::InflateStream},
+                                             {"layer-hash", &Pipeline::HashTar},
+                                             {"layer-untar", &Pipeline::UnpackTar},
+                                             {"layer-replay", &Pipeline::ReplayBlob}};
 
 void* Pipeline::RunThread(void* argument) {
   std::unique_ptr<ThreadStart> start(static_cast<ThreadStart*>(argument));
   Pipeline& self = *start->pipeline;
-  Result result = (self.*start->body)();
+  pthread_setname_np(pthread_self(), start->stage->name);
+  Result result = (self.*start->stage->body)();
   if (!result.ok()) self.Fail(result);
   std::lock_guard lock(self.mutex_);
   if (--self.running_ == 0) self.blob_.Close();
@@ -30,7 +39,7 @@ void* Pipeline::RunThread(void* argument) {
   return nullptr;
 }
 
-Result Pipeline::StartThread(Body body) {
+Result Pipeline::StartThread(const Stage* stage) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -39,7 +48,7 @@ Result Pipeline::StartThread(Body body) {
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  auto* start = new ThreadStart{shared_from_this(), body};
+  auto* start = new ThreadStart{shared_from_this(), stage};
   {
     std::lock_guard lock(mutex_);
     running_++;
@@ -58,11 +67,9 @@ Result Pipeline::StartThread(Body body) {
 
 Result Pipeline::Start() {
   replayed_ = request_.blob_file.empty();
-  // The replay last: the others end by the end of the stream only, and the last to end closes the file.
-  for (Body body : {&Pipeline::KeepBlob, &Pipeline::InflateStream, &Pipeline::HashTar, &Pipeline::UnpackTar,
-                    &Pipeline::ReplayBlob}) {
-    if (body == &Pipeline::ReplayBlob && replayed_) continue;
-    Result result = StartThread(body);
+  for (const Stage& stage : kStages) {
+    if (stage.body == &Pipeline::ReplayBlob && replayed_) continue;
+    Result result = StartThread(&stage);
     if (!result.ok()) {
       Fail(result);
       return result;

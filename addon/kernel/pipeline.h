@@ -54,15 +54,20 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   void Join();
 
  private:
-  using Body = Result (Pipeline::*)();
+  /// What one thread does.
+  struct Stage {
+    const char* name;
+    Result (Pipeline::*body)();
+  };
   struct ThreadStart;
+  static const Stage kStages[];
 
   // Of the compressed stream, and of the tar.
   static constexpr size_t kInputBytes = 512 << 10, kInputSpan = 64 << 10;
   static constexpr size_t kTarBytes = 1536 << 10, kTarSpan = 128 << 10;
 
   static void* RunThread(void* start);
-  Result StartThread(Body body);
+  Result StartThread(const Stage* stage);
   void Fail(const Result& result);
   Result failure();
 
