@@ -1,5 +1,6 @@
 // The table [images] of berth.toml.
 
+import { availableParallelism } from "node:os";
 import { type Static, Type } from "typebox";
 import { BerthError } from "../lib/errors.ts";
 import type { CollectionConfig, ImagePin, ImagesConfig } from "../types/config.ts";
@@ -37,12 +38,18 @@ export function imagesOf(table: ImagesTable = {}): ImagesConfig {
     maxLayers: table.max_layers ?? 512,
     maxLayerUnpackedBytes: table.max_layer_unpacked_bytes ?? 64 * 1024 ** 3,
     maxLayerEntries: table.max_layer_entries ?? 4_000_000,
-    parallelLayers: table.parallel_layers ?? 6,
+    parallelLayers: table.parallel_layers ?? defaultParallelLayers(availableParallelism()),
     keepBlobs: table.keep_blobs ?? false,
     pinned: (table.pinned ?? []).map(pinOf),
     gc: collectionOf(table.gc),
   };
 }
+
+/**
+ * Of one pull, at once. One more than there are cores keeps them busy while one waits for the network; with
+ * few cores more only take memory and each other's caches.
+ */
+export const defaultParallelLayers = (cores: number): number => Math.min(Math.max(cores + 1, 3), 6);
 
 function collectionOf(table: ImagesTable["gc"] = {}): CollectionConfig {
   const { high_mark_percent: high, low_mark_percent: low } = table;

@@ -6,14 +6,16 @@ import { fetchLayer, type LayerJob } from "./fetch-layer.ts";
 import type { LayerSource } from "./read-image.ts";
 
 /**
- * The layers in order. The caller holds them at the desk. The first failure stops all others; when this
- * throws nothing of the job runs any more.
+ * The layers, in the order of `sources`. The caller holds them at the desk. The first failure stops all
+ * others; when this throws nothing of the job runs any more.
  */
 export async function obtainLayers(job: LayerJob, sources: readonly LayerSource[]): Promise<Layer[]> {
   const group = new AbortController();
   const signal = AbortSignal.any([job.call.signal, group.signal]);
   const layers: Layer[] = [];
-  const waiting = sources.entries();
+  // The largest first: what is written of them reaches the disk while the small ones are unpacked.
+  const bySize = [...sources.entries()].sort(([, a], [, b]) => b.descriptor.size - a.descriptor.size);
+  const waiting = bySize.values();
   for (const { descriptor } of sources) job.recorder.layer(descriptor.digest, descriptor.size);
   const work = async () => {
     try {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { defaultParallelLayers } from "../../../src/config/images.ts";
 import { registryOf } from "../../../src/config/registry.ts";
 import { loadConfig, makeConfig, parseConfigFile, parseFlags } from "../../../src/config.ts";
 
@@ -77,6 +78,11 @@ describe("proxies of the environment", () => {
     expect(() => of({ [name]: value })).toThrow(message);
     expect(() => of({ [name]: value })).not.toThrow("hush");
   });
+});
+
+test("layers in parallel follow the number of cores", () => {
+  expect([1, 2, 4, 5, 64].map(defaultParallelLayers)).toEqual([3, 3, 5, 6, 6]);
+  expect(parse("[images]\nparallel_layers = 1\n").images.parallelLayers).toBe(1);
 });
 
 describe("flags", () => {

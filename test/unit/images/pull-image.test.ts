@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -40,6 +40,17 @@ function expectNothing() {
 }
 
 describe("pullImage", () => {
+  it("asks for the largest layers first", async () => {
+    const texts = [10, 3000, 20, 9000, 30].map((size, n) => randomBytes(size).toString("hex") + n);
+    const made = makeImage(registry, "a/sizes", "v1", texts);
+    await pull("reg.test/a/sizes:v1");
+    const large = [3, 1].map((n) => made.layers[n]?.digest ?? "missing");
+    const asked = blobRequests().filter((path) => !path.endsWith(made.id));
+    // Three at once, in any order.
+    const first = asked.slice(0, 3).map((path) => path.split("/").at(-1));
+    expect(first).toEqual(expect.arrayContaining(large));
+  });
+
   it("puts layers on disk and the image under its own name", async () => {
     const made = makeImage(registry, "a/b", "v1", ["one", "two"]);
     const id = await pull("reg.test/a/b:v1");
