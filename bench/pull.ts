@@ -87,9 +87,10 @@ async function pushAll(registry: TestRegistry, images: readonly BenchImage[]): P
 }
 
 const METHOD = [
-  "Every pull goes to an empty engine, started on a fresh journaled ext4 in a loop file, from Debian's " +
-    "docker-registry on the same machine over plain HTTP. berth and containerd are asked through the CRI, " +
-    "podman is its command line (`podman pull`), all with their default settings.",
+  "Every pull goes to an empty engine, started on a fresh journaled ext4 in a loop file (with direct " +
+    "I/O: no second cache below it), from Debian's docker-registry on the same machine over plain HTTP. " +
+    "berth and containerd are asked through the CRI, podman is its command line (`podman pull`), all with " +
+    "their default settings.",
   "`ready` is when the pull has answered. berth answers when everything is on the disk; containerd and " +
     "podman do not sync the files of images, so the second row adds a sync for everyone. CPU is the whole " +
     "machine's until then: the registry and the kernel's writing threads are in it.",

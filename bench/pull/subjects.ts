@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ImageServiceService, PullImageRequest } from "../../src/gen/runtime/v1/api.ts";
 import { type Cleanup, runProgram } from "../run/cleanup.ts";
 import { versionOf } from "../run/machine.ts";
@@ -50,8 +50,8 @@ export function berthSubject(project: string, commit: string): PullSubject {
       const places = ["--config", config, "--root", join(folder, "root"), "--state", join(folder, "state")];
       const child = await startServer(cleanup, {
         name: "berthd",
-        command: process.execPath,
-        args: [join(project, "out/berthd.mjs"), ...places, "--socket", socket],
+        command: join(project, "out/berthd"),
+        args: [...places, "--socket", socket],
         socket,
         log: join(folder, "berthd.log"),
         env: process.env,
@@ -151,6 +151,7 @@ export async function floorSubject(project: string): Promise<PullSubject> {
   const source = join(project, "bench/pull/floor.cc");
   const program = join(project, "out/bench-images/pull-floor");
   if (!existsSync(program) || statSync(program).mtimeMs < statSync(source).mtimeMs) {
+    mkdirSync(dirname(program), { recursive: true });
     const libraries = ["-lisal", "-lnettle", "-lpthread"];
     await runProgram("g++", ["-O2", "-std=c++20", "-o", program, source, ...libraries]);
   }
