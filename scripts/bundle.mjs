@@ -55,10 +55,10 @@ if (existsSync(join(root, "src/cli/main.ts"))) {
 }
 
 // out/berth and out/berthd: the bundles on the project's own Node, wherever the project lies.
-// The daemon's with the option of its unit: a small young generation costs less memory, and shorter pauses.
+// The daemon's with the options of its unit.
 const launched = { berth: "berth.cjs", berthd: "berthd.mjs" };
 for (const [name, bundle] of Object.entries(launched)) {
-  const options = name === "berthd" ? "--max-semi-space-size=2 " : "";
+  const options = name === "berthd" ? "--max-semi-space-size=2 --no-parallel-scavenge " : "";
   const lines = [
     "#!/bin/sh",
     'here=$(dirname "$(readlink -f "$0")")',

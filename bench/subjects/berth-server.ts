@@ -55,7 +55,7 @@ export async function startBerth(setting: Setting): Promise<BerthServer> {
 }
 
 /** As in systemd/berthd.service. */
-const NODE_OPTIONS = ["--max-semi-space-size=2"];
+const NODE_OPTIONS = ["--max-semi-space-size=2", "--no-parallel-scavenge"];
 
 /** Starts the daemon alone. */
 export async function launchBerth(setting: Setting, launch: Launch = {}): Promise<LaunchedBerth> {
