@@ -30,6 +30,7 @@ const PACKAGES = [
   ...["systemd", "systemd-sysv", "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools"],
   ...["iproute2", "iptables", "containernetworking-plugins"],
   ...["libseccomp2", "libisal2", "libnettle8", "libstdc++6"],
+  ...["crun", "runc"],
   // What the validation suite needs beside a runtime.
   ...["docker-registry", "apparmor", "sudo"],
   // Asleep unless the machine is booted with it.

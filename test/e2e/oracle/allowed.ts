@@ -7,6 +7,8 @@ interface Rule {
   /** Absent: both. */
   readonly runtime?: "crun" | "runc";
   readonly field: string;
+  /** In pods with a user namespace alone. */
+  readonly mapped?: true;
   readonly native?: RegExp;
   readonly foreign?: RegExp;
   readonly why: string;
@@ -78,6 +80,33 @@ export const RULES: readonly Rule[] = [
     why: "crun gives its standard input to the container's user, which must not be the host's /dev/null",
   },
   {
+    field: "mounts",
+    mapped: true,
+    foreign: /^\/dev\/(full|null|random|tty|urandom|zero) devtmpfs rw(,nosuid,noexec)?,relatime$/,
+    why: "nobody makes device nodes in a user namespace: the standard ones of the host are bound",
+  },
+  {
+    field: "mounts",
+    mapped: true,
+    foreign: /^\/dev\/mine tmpfs rw,nosuid,noexec,relatime$/,
+    why: "those that are asked for are made by berth, and bound",
+  },
+  {
+    runtime: "runc",
+    field: "mounts",
+    mapped: true,
+    foreign: /^\/proc\/(interrupts|keys|timer_list) devtmpfs rw,relatime$/,
+    why: "a file is hidden under the container's null device, which is the host's",
+  },
+  {
+    runtime: "crun",
+    field: "mounts",
+    mapped: true,
+    native: new RegExp(`^/(proc proc|dev/mqueue mqueue) rw,${SAFE}$`),
+    foreign: /^\/proc proc rw,relatime$/,
+    why: "crun 1.8 mounts them without their flags where a user namespace is joined",
+  },
+  {
     runtime: "runc",
     field: "devices",
     native: /^core$/,
@@ -96,9 +125,12 @@ export const RULES: readonly Rule[] = [
 const used = new Set<Rule>();
 
 /** What no rule explains. */
-export function unexplained(handler: string, difference: Difference): Difference {
+export function unexplained(handler: string, mapped: boolean, difference: Difference): Difference {
   const rules = RULES.filter(
-    (rule) => rule.field === difference.field && (rule.runtime ?? handler) === handler,
+    (rule) =>
+      rule.field === difference.field &&
+      (rule.runtime ?? handler) === handler &&
+      (rule.mapped !== true || mapped),
   );
   const rest = (side: "native" | "foreign") =>
     difference[side].filter((line) => {

@@ -33,6 +33,17 @@ const volume = (changes: object): OracleCase => ({
   container: { mounts: [{ containerPath: "/v/deep", hostPath: "/usr/share", ...changes }] },
 });
 
+const RANGE = [{ containerId: 0, hostId: 800_000, length: 65_536 }];
+const MAPPING = { uidMappings: RANGE, gidMappings: RANGE };
+/** In a pod with a user namespace. */
+const mapped = (container: ContainerChanges = {}, more: object = {}, security: Security = {}): OracleCase => {
+  const namespaceOptions = { usernsOptions: { mode: POD, uids: RANGE, gids: RANGE }, ...more };
+  return {
+    pod: { linux: { securityContext: { namespaceOptions } } },
+    container: { ...container, linux: { securityContext: { ...security, namespaceOptions } } },
+  };
+};
+
 const PRIVILEGED = {
   pod: { linux: { securityContext: { privileged: true } } },
   container: { linux: { securityContext: { privileged: true } } },
@@ -112,4 +123,17 @@ export const CASES: Readonly<Record<string, OracleCase>> = {
   "namespaces of the host": namespaces({ network: NODE, pid: NODE, ipc: NODE }),
   "a PID namespace of its own": namespaces({ network: POD, pid: CONTAINER, ipc: POD }),
   "the host's network": namespaces({ network: NODE, pid: POD, ipc: POD }),
+  "a user namespace": mapped(),
+  "a user namespace, a user": mapped({}, {}, { runAsUser: { value: 1000n }, runAsGroup: { value: 2000n } }),
+  "a user namespace, a terminal": mapped({ tty: true }),
+  "a user namespace, a read-only root": mapped({}, {}, { readonlyRootfs: true }),
+  "a user namespace, all capabilities": mapped({}, {}, { capabilities: { addCapabilities: ["ALL"] } }),
+  "a user namespace, namespaces of the host": mapped({}, { network: NODE, pid: NODE, ipc: NODE }),
+  "a user namespace, volumes": mapped({
+    mounts: [
+      { containerPath: "/v/mapped", hostPath: "/usr/share", readonly: true, ...MAPPING },
+      { containerPath: "/v/plain", hostPath: SHARED, mountOptions: ["noexec"] },
+    ],
+    devices: [{ containerPath: "/dev/mine", hostPath: "/dev/full", permissions: "rw" }],
+  }),
 };

@@ -5,6 +5,7 @@ import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { checks as critest } from "./critest.ts";
+import { checks as handlers } from "./handlers.ts";
 import { checks as resources } from "./resources.ts";
 import {
   BUSYBOX,
@@ -352,6 +353,7 @@ export const checks: readonly Check[] = [
   ...inside,
   ...limits,
   ...resources,
+  ...handlers,
   ...life,
   ...critest,
   ...ending,

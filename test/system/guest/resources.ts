@@ -23,11 +23,23 @@ const OOM_ROUNDS = 20;
 const FOLDER = "/tmp/resources";
 
 const endpoint = ["--runtime-endpoint", "unix:///run/berth/berth.sock", "--timeout", "60s"];
-const crictl = (...args: string[]): string => run(join(INSTALLED, "tools/crictl"), ...endpoint, ...args);
+export const crictl = (...args: string[]): string =>
+  run(join(INSTALLED, "tools/crictl"), ...endpoint, ...args);
 const tryCrictl = (...args: string[]) => tryRun(join(INSTALLED, "tools/crictl"), ...endpoint, ...args);
 
+/** What else a pod is to be. */
+interface PodKind {
+  readonly handler?: string;
+  readonly namespaces?: object;
+}
+
 /** A pod and a container of crictl, which can ask for what the command line has no option for. */
-function start(name: string, command: string[], resources: object): { pod: string; id: string } {
+export function start(
+  name: string,
+  command: string[],
+  resources: object,
+  { handler = "", namespaces = {} }: PodKind = {},
+): { pod: string; id: string } {
   mkdirSync(FOLDER, { recursive: true });
   const write = (kind: string, content: object) => {
     const path = join(FOLDER, `${name}-${kind}.json`);
@@ -35,15 +47,17 @@ function start(name: string, command: string[], resources: object): { pod: strin
     return path;
   };
   const metadata = { name, namespace: "resources", uid: name, attempt: 0 };
-  const pod = write("pod", { metadata, log_directory: FOLDER, linux: {} });
+  const linux = { security_context: { namespace_options: namespaces } };
+  const pod = write("pod", { metadata, log_directory: FOLDER, linux });
   const container = write("container", {
     metadata: { name },
     image: { image: BUSYBOX },
     command,
     log_path: `${name}.log`,
+    // Its namespaces are those of its pod.
     linux: { resources },
   });
-  const podId = crictl("runp", pod);
+  const podId = crictl("runp", ...(handler === "" ? [] : ["--runtime", handler]), pod);
   const id = crictl("create", podId, container, pod);
   crictl("start", id);
   return { pod: podId, id };
@@ -59,12 +73,12 @@ interface Status {
 const statusOf = (id: string): Status => JSON.parse(crictl("inspect", id)).status;
 const cgroupOf = (id: string): string => inspect(id).CgroupPath;
 
-async function endOf(id: string): Promise<Status> {
+export async function endOf(id: string): Promise<Status> {
   await eventually("it ended", () => statusOf(id).state === "CONTAINER_EXITED");
   return statusOf(id);
 }
 
-const EAT = "exec tail -c 200000000 /dev/zero";
+export const EAT = "exec tail -c 200000000 /dev/zero";
 
 export const checks: readonly Check[] = [
   {

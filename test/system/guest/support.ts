@@ -125,6 +125,8 @@ export function traces(): string[] {
     ["pod directory", namesIn("/run/berth/pods")],
     ["monitor socket", namesIn("/run/berth/m")],
     ["root attached", namesIn("/run/berth/rootfs")],
+    ["attached", namesIn("/run/berth/mounts")],
+    ["bundle", namesIn("/run/berth/o")],
     ["snapshot", namesIn("/var/lib/berth/s/c")],
     ["logs", namesIn("/var/lib/berth/logs")],
   ];
