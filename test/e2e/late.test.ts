@@ -144,6 +144,8 @@ const scenarios: Scenario[] = [
 async function clear(): Promise<void> {
   rmSync(delayFile, { force: true });
   await Promise.all((await pods()).map(({ id }) => stage.removePod(id)));
+  // Logs are the client's: what the next container says must not be there before it does.
+  rmSync(join(daemon.scratch.folder, "logs"), { recursive: true, force: true });
 }
 
 /** Names of the verb's steps in an undisturbed run. */
