@@ -24,7 +24,7 @@ const project = join(import.meta.dirname, "../..");
 const PROGRAMS = ["qemu-system-x86_64", "mmdebstrap", "mke2fs"];
 const MEMORY_MIB = 2048;
 /** In between there are three boots, a whole validation suite and an emulated CPU. */
-const PATIENCE_MS = 25 * 60_000;
+const PATIENCE_MS = 40 * 60_000;
 
 /** Why no machine can run here, or null. */
 export function obstacle(): string | null {

@@ -19,7 +19,7 @@ import { LAYER_COUNT, LAYERED } from "./guest/support.ts";
 import { type GuestResults, obstacle, runMachine } from "./machine.ts";
 
 /** Making Debian's disk, and the machine's own patience. */
-const TIMEOUT_MS = 30 * 60_000;
+const TIMEOUT_MS = 45 * 60_000;
 const CONSOLE_LINES = 40;
 
 const reason = obstacle();
