@@ -38,8 +38,7 @@ beforeEach(() => {
   registry.intercept = () => false;
 });
 afterEach(async () => {
-  const { items } = await daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
-  await Promise.all(items.map(({ id }) => stage.removePod(id)));
+  await stage.removePods();
   await daemon.ask("removeImage", { image: { image: image() } });
   expect(await daemon.leaks(before)).toEqual([]);
   // It serves on.

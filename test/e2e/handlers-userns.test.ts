@@ -9,6 +9,7 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { NamespaceMode, type StatusResponse } from "../../src/gen/runtime/v1/api.ts";
 import type { Daemon } from "./daemon.ts";
+import { mountLinesOf } from "./support/leaks.ts";
 import { BUSYBOX, NGINX, PROBE, STATE, Stage } from "./support/stage.ts";
 
 const HANDLERS = ["native", "crun", "runc"] as const;
@@ -30,24 +31,16 @@ let before: string[];
 /** Of the newest pod: names its log directory. */
 let podName: string;
 let made = 0;
-let mounts: string;
+let mounts: string[];
 beforeEach(() => {
   before = daemon.inventory();
-  mounts = ownMounts();
+  mounts = mountLinesOf(daemon.scratch);
 });
 afterEach(async () => {
-  const { items } = await daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
-  await Promise.all(items.map(({ id }) => stage.removePod(id)));
-  expect(ownMounts()).toBe(mounts);
+  await stage.removePods();
+  expect(mountLinesOf(daemon.scratch)).toEqual(mounts);
   expect(await daemon.leaks(before)).toEqual([]);
 });
-
-/** Mounts of the host that have to do with this daemon. */
-function ownMounts(): string {
-  const names = [daemon.scratch.folder, daemon.scratch.netnsPrefix];
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-  return lines.filter((line) => names.some((name) => line.includes(name))).join("\n");
-}
 
 function linux(security: object = {}, namespaces: object = {}) {
   const namespaceOptions = { usernsOptions: POD, ...namespaces };

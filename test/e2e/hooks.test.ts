@@ -62,8 +62,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const name of readdirSync(join(HOOKS, "d"))) rmSync(join(HOOKS, "d", name));
-  const { items } = await daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
-  await Promise.all(items.map(({ id }) => stage.removePod(id)));
+  await stage.removePods();
   expect(await daemon.leaks(before)).toEqual([]);
   expect(readdirSync(join(daemon.scratch.state, "o"))).toEqual([]);
 });

@@ -22,8 +22,7 @@ beforeEach(() => {
   before = daemon.inventory();
 });
 afterEach(async () => {
-  const { items } = await daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
-  await Promise.all(items.map(({ id }) => stage.removePod(id)));
+  await stage.removePods();
   expect(await daemon.leaks(before)).toEqual([]);
 });
 

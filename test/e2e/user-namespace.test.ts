@@ -1,11 +1,12 @@
 // Pods with a user namespace, and images as volumes, through the CRI.
 
-import { mkdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { mkdirSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { NamespaceMode, type StatusResponse } from "../../src/gen/runtime/v1/api.ts";
 import type { Daemon } from "./daemon.ts";
+import { mountLinesOf } from "./support/leaks.ts";
 import { BUSYBOX, NGINX, PROBE, Stage } from "./support/stage.ts";
 
 const RANGE = [{ containerId: 0, hostId: 300_000, length: 65_536 }];
@@ -21,24 +22,16 @@ beforeAll(async () => {
 afterAll(() => stage.remove());
 
 let before: string[];
-let mounts: string;
+let mounts: string[];
 beforeEach(() => {
   before = daemon.inventory();
-  mounts = ownMounts();
+  mounts = mountLinesOf(daemon.scratch);
 });
 afterEach(async () => {
-  const { items } = await daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
-  await Promise.all(items.map(({ id }) => stage.removePod(id)));
-  expect(ownMounts()).toBe(mounts);
+  await stage.removePods();
+  expect(mountLinesOf(daemon.scratch)).toEqual(mounts);
   expect(await daemon.leaks(before)).toEqual([]);
 });
-
-/** Mounts of the host that have to do with this daemon. */
-function ownMounts(): string {
-  const names = [daemon.scratch.folder, daemon.scratch.netnsPrefix];
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-  return lines.filter((line) => names.some((name) => line.includes(name))).join("\n");
-}
 
 function withUserns(usernsOptions: object = POD, more: object = {}) {
   return { linux: { securityContext: { namespaceOptions: { usernsOptions, ...more } } } };

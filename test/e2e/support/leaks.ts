@@ -60,11 +60,15 @@ function cgroupsBelow(path: string): string[] {
     .flatMap((entry) => [join(path, entry.name), ...cgroupsBelow(join(path, entry.name))]);
 }
 
-export function mountsOf(scratch: Scratch): string[] {
+/** Lines of /proc/self/mountinfo: the host's mounts that have to do with the daemon of `scratch`. */
+export function mountLinesOf({ folder, netnsPrefix }: Scratch): string[] {
   const lines = readFileSync("/proc/self/mountinfo", "utf8").trim().split("\n");
-  return lines
-    .filter((line) => line.includes(scratch.folder) || line.includes(scratch.netnsPrefix))
-    .map((line) => line.split(" ")[4] ?? "");
+  return lines.filter((line) => line.includes(folder) || line.includes(netnsPrefix));
+}
+
+/** Where they are. */
+export function mountsOf(scratch: Scratch): string[] {
+  return mountLinesOf(scratch).map((line) => line.split(" ")[4] ?? "");
 }
 
 /** One line per thing. Images and their layers count too. */

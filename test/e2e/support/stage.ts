@@ -155,4 +155,10 @@ export class Stage {
   async removePod(podSandboxId: string): Promise<void> {
     await this.daemon.ask("removePodSandbox", { podSandboxId });
   }
+
+  /** All there are, at once. */
+  async removePods(): Promise<void> {
+    const { items } = await this.daemon.ask<{ items: { id: string }[] }>("listPodSandbox", {});
+    await Promise.all(items.map(({ id }) => this.removePod(id)));
+  }
 }

@@ -2,9 +2,9 @@
 // runtimes make, with and without such a namespace.
 
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { containerCgroup } from "../../../src/paths.ts";
 import { encodePlan } from "../../../src/spec/encode-plan.ts";
 import type { OciSpecInput } from "../../../src/spec/inputs.ts";
@@ -13,28 +13,15 @@ import { mountSource } from "../../../src/spec/runtime-mounts.ts";
 import { buildRuntimeCommandPlan, buildRuntimeCreatePlan } from "../../../src/spec/runtime-plan.ts";
 import type { ContainerMount } from "../../../src/types/container.ts";
 import { MAPPED, MAPPING, volume } from "../../unit/spec/fixture.ts";
-import { collect, type PodOptions, project, type TestPod, usePods } from "./pod.ts";
-import { processesOf, until } from "./processes.ts";
+import { collect, type PodOptions, type TestPod } from "./pod.ts";
+import { expectClean, useSanitizedPods } from "./sanitized-pods.ts";
 
-const binary = join(project, "out/sanitize/berth-monitor");
-const startPod = usePods(binary);
+const startPod = useSanitizedPods();
 const PODS: Readonly<Record<string, PodOptions>> = {
   plain: {},
   mapped: { security: { namespaces: MAPPED } },
 };
 const AS_POD = { uidMappings: MAPPING.uids, gidMappings: MAPPING.gids };
-
-beforeEach((context) => {
-  context.skip(!existsSync(binary), "out/sanitize is not built; run: node scripts/build-sanitized.mjs");
-});
-
-/** The monitor leaves on request, without a complaint (leaks are found at its end). */
-async function expectClean(pod: TestPod): Promise<void> {
-  await pod.monitor.shutdown();
-  await until(() => processesOf(pod.cgroup).length === 0);
-  expect(pod.sanitizerReports()).toBe("");
-  expect(pod.isLost).toBe(false);
-}
 
 test("a user namespace: volumes, terminals, execs, ends, failures in each of the processes", async () => {
   const pod = await startPod({ security: { namespaces: { ...MAPPED, pid: "POD" } } });

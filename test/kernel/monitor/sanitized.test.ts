@@ -1,28 +1,14 @@
 // A monitor built with ASan and UBSan (scripts/build-sanitized.mjs) goes through what the others do.
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { buildContainerPlan } from "../../../src/spec/build-container-plan.ts";
 import { encodePlan } from "../../../src/spec/encode-plan.ts";
-import { collect, project, sharedPids, type TestPod, usePods } from "./pod.ts";
-import { childrenOf, processesOf, until } from "./processes.ts";
+import { collect, sharedPids } from "./pod.ts";
+import { childrenOf } from "./processes.ts";
 import { rudeFrames, sayAndLeave } from "./rude-client.ts";
+import { expectClean, useSanitizedPods } from "./sanitized-pods.ts";
 
-const binary = join(project, "out/sanitize/berth-monitor");
-const startPod = usePods(binary);
-
-beforeEach((context) => {
-  context.skip(!existsSync(binary), "out/sanitize is not built; run: node scripts/build-sanitized.mjs");
-});
-
-/** The monitor leaves on request, without a complaint (leaks are found at its end). */
-async function expectClean(pod: TestPod): Promise<void> {
-  await pod.monitor.shutdown();
-  await until(() => processesOf(pod.cgroup).length === 0);
-  expect(pod.sanitizerReports()).toBe("");
-  expect(pod.isLost).toBe(false);
-}
+const startPod = useSanitizedPods();
 
 test("containers: own and shared namespaces, terminals, failures, 100 ends", async () => {
   const pod = await startPod(sharedPids());
