@@ -2,8 +2,9 @@
 
 import { type Static, Type } from "typebox";
 import { BerthError, messageOf } from "../lib/errors.ts";
+import { PROXY_FORMS, PROXY_PATTERN } from "../registry/proxies.ts";
 import type { ProxyConfig, RegistryConfig, RegistryHostConfig } from "../types/config.ts";
-import { absolutePath, httpUrl, optionalPath, PROXY_FORMS, PROXY_PATTERN, proxyUrl } from "./values.ts";
+import { absolutePath, httpUrl, optionalPath, proxyUrl } from "./values.ts";
 
 const count = Type.Integer({ minimum: 1 });
 

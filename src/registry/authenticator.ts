@@ -8,6 +8,7 @@ import { connectionElsewhere } from "./connection.ts";
 import { basicHeader, type Credentials, fingerprint } from "./credentials.ts";
 import { type Endpoint, repositoryAt } from "./endpoint.ts";
 import { printable, RegistryFailure } from "./failure.ts";
+import { retryAfterMs } from "./retry.ts";
 import type { HttpResponse, Transport } from "./transport.ts";
 
 /** Who asks for what: a token is good for this alone. */
@@ -116,12 +117,14 @@ export class Authenticator {
     if (response.status !== 200) {
       await response.discard();
       const denied = response.status >= 400 && response.status < 500 && response.status !== 429;
-      throw new RegistryFailure(
-        denied ? "PERMISSION_DENIED" : "UNAVAILABLE",
-        `${denied ? "" : "RegistryUnavailable: "}get a token for registry "${access.endpoint.host}": ` +
-          `"${response.url.origin}" answers ${response.status}; check the credentials`,
-        { retryable: !denied },
-      );
+      const what =
+        `get a token for registry "${access.endpoint.host}": ` +
+        `"${response.url.origin}" answers ${response.status}`;
+      if (denied) throw new RegistryFailure("PERMISSION_DENIED", `${what}; check the credentials`);
+      throw new RegistryFailure("UNAVAILABLE", `RegistryUnavailable: ${what}; try again later`, {
+        retryable: true,
+        retryAfterMs: retryAfterMs(response.header("retry-after")),
+      });
     }
     const answer = parseAnswer(access, await response.read(maxAnswerBytes, "the token"));
     const token = answer.token ?? answer.access_token;

@@ -4,6 +4,7 @@
 import { parse as parseToml } from "smol-toml";
 import Type, { type Static } from "typebox";
 import { Compile } from "typebox/compile";
+import { PROXY_FORMS, PROXY_PATTERN } from "./proxies.ts";
 
 export type Capability = "pull" | "resolve" | "push";
 
@@ -152,14 +153,6 @@ function durationOf(at: string, text: string): number {
 }
 
 function proxyOf(at: string, text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const fine =
-    url !== undefined &&
-    /^(?:https?|socks5h?):$/.test(url.protocol) &&
-    url.host !== "" &&
-    /^\/?$/.test(url.pathname) &&
-    url.search === "" &&
-    url.hash === "";
-  if (fine) return text;
-  throw new Error(`${at}: proxy must be a URL such as "http://proxy:8080"`);
+  if (new RegExp(PROXY_PATTERN).test(text) && URL.canParse(text)) return text;
+  throw new Error(`${at}: proxy must be ${PROXY_FORMS}`);
 }

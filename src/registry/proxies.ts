@@ -4,6 +4,13 @@ import { BlockList, isIP, isIPv4 } from "node:net";
 import type { ProxyConfig } from "../types/config.ts";
 import { isLoopback } from "./addresses.ts";
 
+/**
+ * What a proxy may be. A SOCKS proxy takes a user only together with a password (RFC 1929, section 2: neither
+ * is empty), and undici would leave the user out without a word.
+ */
+export const PROXY_PATTERN = "^(?:https?://[^/\\s]+|socks5h?://(?:[^/\\s@:]+:[^/\\s]+@)?[^/\\s@]+)/?$";
+export const PROXY_FORMS = "http://, https://, socks5:// or socks5h://[USER:PASSWORD@]HOST:PORT";
+
 const defaultPorts: Readonly<Record<string, string>> = { "http:": "80", "https:": "443" };
 
 /** The proxy for `url` by the environment's rules, or null. This machine itself is never behind a proxy. */

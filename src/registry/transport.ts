@@ -65,6 +65,8 @@ export interface HttpResponse {
 }
 
 const maxRedirects = 5;
+/** Answers "1xx" before the final one: each starts the clock for the answer's headers anew. */
+const maxInterim = 8;
 /** What is left of an answer that nobody wants is read so long, that its connection can be used again. */
 const discardMs = 1000;
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
@@ -119,7 +121,9 @@ export class Transport {
     request.signal.throwIfAborted();
     request.signal.addEventListener("abort", abort, { once: true });
     const detach = () => request.signal.removeEventListener("abort", abort);
+    let interim = 0;
     try {
+      refuseLocal(url, connection);
       const data = await this.#pools.dispatcher(url, connection).request({
         origin: url.origin,
         method: request.method,
@@ -132,6 +136,9 @@ export class Transport {
         },
         body: request.body ?? null,
         signal: controller.signal,
+        onInfo: () => {
+          if (++interim > maxInterim) controller.abort(new Error(`more than ${maxInterim} interim answers`));
+        },
         headersTimeout: this.#timings.headersMs,
         bodyTimeout: 0,
       });
@@ -142,6 +149,13 @@ export class Transport {
       throw networkFailure(request.doing, url, error, this.#pools.proxyOf(url, connection));
     }
   }
+}
+
+/** A literal address; what a name leads to is looked at when it is resolved. */
+function refuseLocal(url: URL, { foreign }: Connection): void {
+  if (!foreign || !isLocalAddress(url.hostname)) return;
+  const message = `"${url.hostname}" is an address of this machine, to which a registry may not send us`;
+  throw Object.assign(new Error(message), { code: "EACCES" });
 }
 
 function redirectTarget(from: URL, location: string, { url, doing }: HttpRequest): URL {

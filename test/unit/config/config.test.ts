@@ -33,6 +33,11 @@ describe("the file", () => {
     ['[registry.hosts.x]\nplain_http = true\nca = ["/c"]', "remove one of them"],
     ['[registry.hosts.x.rewrite]\n"(" = "y"', 'key "registry.hosts.x.rewrite"'],
     ['[registry.hosts."https://x"]', 'without "/"'],
+    [
+      '[registry.proxy]\nhttp = "socks5://u@x:1"',
+      'key "registry.proxy.http" must be http://, https://, socks5://',
+    ],
+    ['[registry.proxy]\nhttps = "socks5h://u:@x:1"', 'key "registry.proxy.https" must be http://'],
     ['[registry.proxy]\nhttp = "ftp://x"', 'key "registry.proxy.http" must be http://, https://, socks5://'],
     ['[registry.hosts."r.io"]\nproxy = "socks4://x"', 'key "registry.hosts.r.io.proxy" must be http://'],
     ["root = 3", 'key "root" must be string'],
@@ -73,6 +78,7 @@ describe("proxies of the environment", () => {
 
   test.each([
     ["HTTPS_PROXY", "socks4://u:hush@p:1080", 'environment variable HTTPS_PROXY ("socks4://…"): it must be'],
+    ["ALL_PROXY", "socks5://user@p:1080", 'environment variable ALL_PROXY ("socks5://…")'],
     ["all_proxy", "socks5://u:hush@p:x", 'environment variable all_proxy ("socks5://…")'],
   ])("%s=%s is refused, without its password", (name, value, message) => {
     expect(() => of({ [name]: value })).toThrow(message);

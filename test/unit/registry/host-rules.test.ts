@@ -128,6 +128,7 @@ describe("hosts.toml", () => {
     ['capabilities = ["fly"]', 'unknown capability "fly"'],
     ['dial_timeout = "soon"', "no duration"],
     ['proxy = "ftp://x"', "proxy must be"],
+    ['proxy = "socks5://user@p:1080"', "proxy must be"],
     ['ca = "missing.pem"', "missing.pem"],
     ['[header]\n"a b" = "c"', "no header's name"],
     ['[header]\na = "c\\r\\nd: e"', "control characters"],

@@ -57,6 +57,19 @@ describe("a pull does not hang", () => {
     );
   });
 
+  it("on interim answers without end", async () => {
+    registry.intercept = (_request, response) => {
+      const timer = setInterval(() => response.writeProcessing(), 5);
+      response.on("close", () => clearInterval(timer));
+      return true;
+    };
+    const impatient = client({ hosts: {} }, { headersMs: 5_000, retries: 1 });
+    await expect(impatient.resolve(request(`${registry.host}/a:v1`), 1000)).rejects.toEqual(
+      coded("UNAVAILABLE", "more than 8 interim answers"),
+    );
+    expect(registry.requests).toHaveLength(2);
+  });
+
   it("on an error whose body never ends, nor on a redirect's", async () => {
     let hops = 0;
     registry.intercept = (_request, response, url) => {
@@ -124,6 +137,35 @@ describe("nobody is sent to this machine's own addresses", () => {
 });
 
 describe("tokens", () => {
+  it("are asked for again when their server is busy, as late as it asks", async () => {
+    const { digest } = makeImage(registry, "a", "v1", ["x"]);
+    let asked = 0;
+    let began = 0;
+    let waited = 0;
+    registry.intercept = (asking, response, url) => {
+      if (asking.headers.authorization === "Bearer good") return false;
+      if (url.pathname !== "/token") {
+        response.writeHead(401, { "www-authenticate": `Bearer realm="${registry.url}/token"` }).end();
+      } else if (asked++ === 0) {
+        began = performance.now();
+        response.writeHead(429, { "retry-after": "1" }).end();
+      } else {
+        waited = performance.now() - began;
+        response.end('{"token":"good"}');
+      }
+      return true;
+    };
+    const found = await client().resolve(request(`${registry.host}/a:v1`), 10_000);
+    expect(found).toMatchObject({ digest });
+    expect(waited).toBeGreaterThan(990);
+    asked = 0;
+    const hasty = client({ hosts: {} }, { maxRetryAfterMs: 500 });
+    await expect(hasty.resolve(request(`${registry.host}/a:v1`), 10_000)).rejects.toEqual(
+      coded("UNAVAILABLE", "answers 429; try again later"),
+    );
+    expect(asked).toBe(1);
+  });
+
   /** A registry that takes only the newest token, and may have it expire. */
   function useTokens(): { given: number; expire(): void } {
     let good = "";

@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { RegistryConfig } from "../../../src/types/config.ts";
 import { makeImage } from "../images/support/registry-server.ts";
@@ -70,6 +71,22 @@ it.each([
   expect(failed).toEqual(coded("UNAVAILABLE", `through proxy "socks5://${socks.host}"`));
   expect((failed as Error).message).toMatch(reason);
   expect((failed as Error).message).not.toContain("hush");
+});
+
+it("uploads go to no address of this machine because the registry says so", async () => {
+  const { registry, other } = stage;
+  registry.intercept = (_asked, response) => {
+    response.writeHead(202, { location: `${other.url}/v2/a/b/blobs/uploads/1` }).end();
+    return true;
+  };
+  const client = stage.client(through(`socks5://${socks.host}`), { retries: 0 });
+  const target = await client.pushTarget(request("far.example/a/b:v1"));
+  const blob = { mediaType: "a/b", digest: `sha256:${"0".repeat(64)}`, size: 1 };
+  await expect(target.uploadBlob(blob, { open: () => Readable.from(["x"]) })).rejects.toEqual(
+    coded("UNAVAILABLE", "is an address of this machine"),
+  );
+  expect(other.requests).toEqual([]);
+  expect(socks.requests.map((one) => one.target)).toEqual(["far.example:80"]);
 });
 
 it("carries TLS, and what it says is checked", async () => {
