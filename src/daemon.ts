@@ -121,6 +121,8 @@ async function makeDirectories(paths: Paths): Promise<void> {
     dirname(paths.monitorSocket("0")),
   ];
   for (const path of inner) await mkdir(path, { recursive: true, mode: 0o700 });
+  await mkdir(join(paths.snapshots, paths.emptyRootRelative), { recursive: true });
+  await chmod(join(paths.snapshots, paths.emptyRootRelative), 0o755);
   // Hooks in a user namespace get to their own container's.
   await chmod(dirname(paths.bundle("0")), 0o711);
 }

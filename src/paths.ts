@@ -47,6 +47,8 @@ export interface Paths {
   layerRelative(number: number): string;
   /** A layer without anything in it, relative to `snapshots`. */
   readonly emptyLayerRelative: string;
+  /** The root of an image volume without any layer, relative to `snapshots`. */
+  readonly emptyRootRelative: string;
   /** A container's writable snapshot: directories "u" (upper) and "w" (work) below it. */
   snapshot(number: number): string;
   snapshotRelative(number: number): string;
@@ -84,6 +86,7 @@ export function makePaths(root: string, state: string, socket: string, netnsDir 
     layerRecord: (number) => join(snapshots, "r", number.toString(36)),
     layerRelative: (number) => `l/${number.toString(36)}`,
     emptyLayerRelative: "empty",
+    emptyRootRelative: "void",
     snapshot: (number) => join(snapshots, "c", number.toString(36)),
     snapshotRelative: (number) => `c/${number.toString(36)}`,
     podState: (id) => join(state, "pods", id),

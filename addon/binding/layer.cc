@@ -1,4 +1,5 @@
-// layerOpen(directory, maxBytes, maxEntries, blobFile, recordFile): handle; "" for no file
+// layerOpen(directory, maxBytes, maxEntries, blobFile, recordFile, name, size, mtime): handle; "" for none:
+//   with a name the stream is no archive but the bytes of that file
 // layerResumeAt(handle): Promise<number>, when the blob file has been replayed
 // layerWrite(handle, chunk, from): how many bytes of the chunk from there on were taken
 // layerRoom(handle): Promise<void>, when there is room for more
@@ -45,6 +46,9 @@ Napi::Value LayerOpen(const Napi::CallbackInfo& info) {
   request.limits.max_entries = static_cast<uint64_t>(NumberArgument(info, 2));
   request.blob_file = StringArgument(info, 3);
   request.record_file = StringArgument(info, 4);
+  request.file.name = StringArgument(info, 5);
+  request.file.size = static_cast<uint64_t>(NumberArgument(info, 6));
+  request.file.mtime = static_cast<int64_t>(NumberArgument(info, 7));
   if (env.IsExceptionPending()) return env.Undefined();
   auto pipeline = std::make_shared<Pipeline>(std::move(request));
   Result result = pipeline->Start();

@@ -21,6 +21,8 @@ class CopyInflater : public Inflater {
 
 }  // namespace
 
+std::unique_ptr<Inflater> MakeCopyInflater() { return std::make_unique<CopyInflater>(); }
+
 std::unique_ptr<Inflater> MakeInflater(const uint8_t* head, size_t size, bool* plain) {
   *plain = false;
   if (size >= 2 && head[0] == 0x1f && head[1] == 0x8b) return MakeGzipInflater();
@@ -30,7 +32,7 @@ std::unique_ptr<Inflater> MakeInflater(const uint8_t* head, size_t size, bool* p
     if (magic == 0xfd2fb528 || (magic & 0xfffffff0) == 0x184d2a50) return MakeZstdInflater();
   }
   *plain = true;
-  return std::make_unique<CopyInflater>();
+  return MakeCopyInflater();
 }
 
 }  // namespace berth

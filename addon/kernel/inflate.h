@@ -33,6 +33,7 @@ inline constexpr size_t kMagicBytes = 4;
 /// `*plain` tells which, so that "not a tar" can be said of data that is nothing at all.
 std::unique_ptr<Inflater> MakeInflater(const uint8_t* head, size_t size, bool* plain);
 
+std::unique_ptr<Inflater> MakeCopyInflater();
 std::unique_ptr<Inflater> MakeGzipInflater();
 std::unique_ptr<Inflater> MakeZstdInflater();
 

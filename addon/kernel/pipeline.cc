@@ -183,6 +183,7 @@ Result Pipeline::KeepBlob() {
 }
 
 Result Pipeline::InflateStream() {
+  if (!request_.file.name.empty()) return FrameStream();
   std::vector<uint8_t> head;  // until the magic is complete
   std::unique_ptr<Inflater> inflater;
   auto begin = [&]() -> Result {
@@ -230,6 +231,28 @@ Result Pipeline::InflatePiece(Inflater* inflater, Bytes in) {
       return Result::failure("layer: larger than the limit when inflated", EFBIG);
   }
   return Result::success();
+}
+
+/// The header has told the size before the first byte came: more or fewer are not this file.
+Result Pipeline::FrameStream() {
+  const FramedFile& file = request_.file;
+  const char* name = file.name.c_str();
+  std::unique_ptr<Inflater> copy = MakeCopyInflater();
+  auto put = [&](const std::string& text) {
+    return InflatePiece(copy.get(), Bytes{reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  };
+  Result result = put(TarFrameHead(file));
+  uint64_t left = file.size;
+  for (Bytes piece; result.ok() && input_.Next(1, &piece); left -= piece.size) {
+    if (piece.size > left)
+      return Result::failure("layer: blob is longer than its declared size", EFBIG, name);
+    result = InflatePiece(copy.get(), piece);
+  }
+  if (!result.ok() || input_.stopped()) return result;
+  if (left > 0) return Result::failure("layer: blob is shorter than its declared size", EBADMSG, name);
+  result = put(TarFrameTail(file));
+  if (result.ok()) ring_.Close();
+  return result;
 }
 
 Result Pipeline::HashTar() {

@@ -1,5 +1,6 @@
 // One layer on its way to disk. A thread each for the blob (its digest, and the file that keeps it), for
-// inflating, for hashing the tar (the diff ID), and for unpacking it. They end by themselves; the object may
+// inflating (or framing, when the blob is no archive but a file), for hashing the tar (the diff ID), and for
+// unpacking it. They end by themselves; the object may
 // be dropped at any time.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "pipeline_ring.h"
 #include "result.h"
 #include "tar.h"
+#include "tar_frame.h"
 #include "tar_record.h"
 
 namespace berth {
@@ -23,6 +25,7 @@ struct UnpackRequest {
   TarLimits limits;
   std::string blob_file;    // what it holds is unpacked first, what comes later appended; "" for none
   std::string record_file;  // gets the tar record (tar_record.h); "" for none
+  FramedFile file;          // with a name: the stream is this file's bytes, whatever they look like
 };
 
 struct UnpackOutcome {
@@ -75,6 +78,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   Result KeepBlob();
   Result InflateStream();
   Result InflatePiece(Inflater* inflater, Bytes in);
+  Result FrameStream();
   Result HashTar();
   Result UnpackTar();
   Result FinishRecord(RecordWriter* record, uint64_t entries);

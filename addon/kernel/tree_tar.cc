@@ -13,6 +13,7 @@
 
 #include "overlay_view.h"
 #include "tar.h"
+#include "tar_write.h"
 #include "tree_walk.h"
 
 namespace berth {
@@ -21,55 +22,7 @@ namespace {
 
 constexpr size_t kBufferBytes = 256 << 10;
 constexpr size_t kXattrBytes = 64 << 10;  // XATTR_SIZE_MAX
-constexpr uint64_t kOctal12 = (uint64_t{1} << 33) - 1;  // of 11 octal digits
-constexpr uint64_t kOctal8 = (uint64_t{1} << 21) - 1;   // of 7
 constexpr char kZeros[kTarBlock] = {};
-
-/// "<length> <key>=<value>\n", where the length counts its own digits (POSIX pax, "Extended Header").
-std::string PaxRecord(const std::string& key, const std::string& value) {
-  std::string body = " " + key + "=" + value + "\n";
-  size_t length = body.size();
-  while (std::to_string(length).size() + body.size() != length)
-    length = std::to_string(length).size() + body.size();
-  return std::to_string(length) + body;
-}
-
-struct Header {
-  std::string name;
-  std::string link;
-  char type = '0';
-  mode_t mode = 0;
-  uint64_t uid = 0, gid = 0, size = 0;
-  int64_t mtime = 0;
-  unsigned int major = 0, minor = 0;
-};
-
-/// Zero-padded digits that fill the field but for a NUL; the value fits.
-void Octal(char* field, size_t size, uint64_t value) {
-  field[size - 1] = '\0';
-  for (size_t at = size - 1; at > 0; at--, value >>= 3) field[at - 1] = static_cast<char>('0' + (value & 7));
-}
-
-std::string Block(const Header& header) {
-  char block[kTarBlock] = {};
-  memcpy(block, header.name.data(), header.name.size() < 100 ? header.name.size() : 100);
-  Octal(block + 100, 8, header.mode & 07777);
-  Octal(block + 108, 8, header.uid > kOctal8 ? 0 : header.uid);
-  Octal(block + 116, 8, header.gid > kOctal8 ? 0 : header.gid);
-  Octal(block + 124, 12, header.size > kOctal12 ? 0 : header.size);
-  bool plain = header.mtime >= 0 && static_cast<uint64_t>(header.mtime) <= kOctal12;
-  Octal(block + 136, 12, plain ? static_cast<uint64_t>(header.mtime) : 0);
-  block[156] = header.type;
-  memcpy(block + 157, header.link.data(), header.link.size() < 100 ? header.link.size() : 100);
-  memcpy(block + 257, "ustar\00000", 8);
-  Octal(block + 329, 8, header.major);
-  Octal(block + 337, 8, header.minor);
-  memset(block + 148, ' ', 8);
-  unsigned int sum = 0;
-  for (unsigned char byte : block) sum += byte;
-  Octal(block + 148, 7, sum);
-  return {block, sizeof block};
-}
 
 class TreeTar : public TreeVisitor {
  public:
@@ -101,7 +54,7 @@ class TreeTar : public TreeVisitor {
   /// `entry` is an O_PATH descriptor.
   Result Entry(int entry, const std::string& path, struct stat* status) {
     if (fstat(entry, status) != 0) return Result::last("fstat", path.c_str());
-    Header header;
+    TarHeader header;
     header.name = S_ISDIR(status->st_mode) ? path + "/" : path;
     header.mode = status->st_mode;
     header.uid = status->st_uid;
@@ -152,7 +105,7 @@ class TreeTar : public TreeVisitor {
  private:
   static std::string Self(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
-  Result File(int entry, Header header, const struct stat& status) {
+  Result File(int entry, TarHeader header, const struct stat& status) {
     header.size = static_cast<uint64_t>(status.st_size);
     // O_PATH has told that it is a regular file: nothing else is ever opened.
     Fd reader(open(Self(entry).c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC));
@@ -189,28 +142,11 @@ class TreeTar : public TreeVisitor {
     return records;
   }
 
-  Result Write(const Header& header, const struct stat& status, std::string records) {
-    if (header.name.size() > 100) records += PaxRecord("path", header.name);
-    if (header.link.size() > 100) records += PaxRecord("linkpath", header.link);
-    if (header.size > kOctal12) records += PaxRecord("size", std::to_string(header.size));
-    if (header.uid > kOctal8) records += PaxRecord("uid", std::to_string(header.uid));
-    if (header.gid > kOctal8) records += PaxRecord("gid", std::to_string(header.gid));
-    if (status.st_mtim.tv_nsec != 0 || header.mtime < 0 || header.mtime > static_cast<int64_t>(kOctal12))
+  Result Write(const TarHeader& header, const struct stat& status, std::string records) {
+    if (status.st_mtim.tv_nsec != 0 || header.mtime < 0 || header.mtime > static_cast<int64_t>(kTarOctal12))
       records += PaxRecord("mtime", Seconds(status.st_mtim));
-    if (!records.empty()) {
-      Header extended;
-      extended.name = "PaxHeaders/entry";
-      extended.type = 'x';
-      extended.mode = 0644;
-      extended.size = records.size();
-      std::string block = Block(extended);
-      Result result = Put(block.data(), block.size());
-      if (result.ok()) result = Put(records.data(), records.size());
-      if (result.ok()) result = Pad(records.size());
-      if (!result.ok()) return result;
-    }
-    std::string block = Block(header);
-    return Put(block.data(), block.size());
+    std::string blocks = TarHeaderBlocks(header, std::move(records));
+    return Put(blocks.data(), blocks.size());
   }
 
   /// Decimal, also before the epoch: there the kernel's nanoseconds count upwards from a lower second.
@@ -228,8 +164,8 @@ class TreeTar : public TreeVisitor {
   }
 
   Result Pad(uint64_t size) {
-    size_t rest = static_cast<size_t>(size % kTarBlock);
-    return rest == 0 ? Result::success() : Put(kZeros, kTarBlock - rest);
+    std::string padding = TarPadding(size);
+    return Put(padding.data(), padding.size());
   }
 
   Result Put(const char* data, size_t size) {

@@ -161,6 +161,13 @@ function requireImage(deps: ContainerDeps, config: ContainerConfig, doing: strin
   if (reference === "") throw new BerthError("INVALID_ARGUMENT", `${doing}: no image is named`);
   const image = resolveImage(deps.store, reference);
   if (image !== null) {
+    if (image.artifact !== null) {
+      throw new BerthError(
+        "FAILED_PRECONDITION",
+        `${doing}: "${reference}" is no image but an artifact of type "${image.artifact.type}"; ` +
+          "mount it as an image volume into a container of an image",
+      );
+    }
     refuseDamaged(deps.store, image, doing);
     return image;
   }

@@ -45,7 +45,10 @@ function volumeLowers(deps: ContainerDeps, config: ContainerConfig): Map<ImageId
   const lowers = new Map<ImageId, string[]>();
   for (const { image } of config.mounts) {
     const found = image === undefined ? null : resolveImage(deps.store, image.imageRef);
-    if (found !== null) lowers.set(found.id, layersOf(deps, found));
+    if (found === null) continue;
+    const layers = layersOf(deps, found);
+    // Without any an overlay has too few: it takes none of a single directory.
+    lowers.set(found.id, layers.length > 0 ? layers : [deps.paths.emptyRootRelative]);
   }
   return lowers;
 }

@@ -2,6 +2,7 @@
 // that came with a pull's credentials, and nothing of the registry settings, ever gets in here.
 
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
+import { artifactInfo } from "../images/artifact-info.ts";
 import { stateOfPod } from "../pods/pod-lifecycle.ts";
 import type { BerthConfig } from "../types/config.ts";
 import type { Container } from "../types/container.ts";
@@ -68,7 +69,7 @@ function shownEnvironment(container: Container): { name: string; value: string }
   return container.config.envs.map(({ name, value }) => ({ name: decode(name), value: decode(value) }));
 }
 
-/** info["info"] of ImageStatus: the image config as the registry gave it. */
+/** info["info"] of ImageStatus: the image config, or the artifact's manifest, as the registry gave it. */
 export function imageInfo(image: Image): Record<string, string> {
   const shown = {
     manifestDigest: image.manifestDigest,
@@ -76,7 +77,13 @@ export function imageInfo(image: Image): Record<string, string> {
     os: image.os,
     pulledAt: new Date(image.pulledAt / 1000).toISOString(),
     layers: image.layers,
-    imageSpec: JSON.parse(image.configJson) as unknown,
+    ...(image.artifact === null
+      ? { imageSpec: JSON.parse(image.configJson) as unknown }
+      : {
+          artifactType: image.artifact.type,
+          files: artifactInfo(image.artifact, image.id).files,
+          manifest: JSON.parse(image.artifact.manifest) as unknown,
+        }),
   };
   return { info: JSON.stringify(shown) };
 }

@@ -3,6 +3,7 @@
 import { stateOfContainer } from "../containers/container-lifecycle.ts";
 import { containerStatus } from "../containers/container-status.ts";
 import type { InspectRequest, InspectResponse } from "../gen/berth/v1/engine.ts";
+import { artifactInfo } from "../images/artifact-info.ts";
 import { resolveImage } from "../images/resolve-image.ts";
 import { BerthError } from "../lib/errors.ts";
 import { listPodSandbox } from "../pods/list-pod-sandbox.ts";
@@ -170,18 +171,33 @@ async function inspectPod(deps: EngineDeps, wanted: string): Promise<object> {
 function inspectImage(deps: EngineDeps, wanted: string): object {
   const image = resolveImage(deps.store, wanted);
   if (image === null) throw new BerthError("NOT_FOUND", `no such image: "${wanted}"`);
-  const config = JSON.parse(image.configJson) as Record<string, unknown>;
-  return {
+  const common = {
     Id: image.id,
     RepoTags: image.repoTags,
     RepoDigests: image.repoDigests,
     ManifestDigest: image.manifestDigest,
-    Created: config.created ?? NEVER,
     PulledAt: time(image.pulledAt),
     Size: image.size,
+    Pinned: image.pinned,
+  };
+  if (image.artifact !== null) {
+    const { created, files, annotations } = artifactInfo(image.artifact, image.id);
+    return {
+      ...common,
+      Created: created === "" ? NEVER : created,
+      ArtifactType: image.artifact.type,
+      Files: files.map(({ name, digest, size, mediaType }) => {
+        return { Name: name, Digest: digest, Size: size, MediaType: mediaType };
+      }),
+      Annotations: annotations,
+    };
+  }
+  const config = JSON.parse(image.configJson) as Record<string, unknown>;
+  return {
+    ...common,
+    Created: config.created ?? NEVER,
     Architecture: image.architecture,
     Os: image.os,
-    Pinned: image.pinned,
     Config: config.config ?? {},
     RootFS: config.rootfs ?? {},
     History: config.history ?? [],

@@ -85,6 +85,7 @@ export async function imageSummaries(deps: EngineDeps): Promise<EncodedList> {
       size: BigInt(image.size),
       createdMs: BigInt(createdMs),
       pulledAt: BigInt(image.pulledAt),
+      artifactType: image.artifactType,
     }),
   );
 }

@@ -50,7 +50,7 @@ export async function fetchLayer(job: LayerJob, source: LayerSource, signal: Abo
       signal.throwIfAborted();
       const layer = await placeLayer(job, source, staged, result, record);
       // Not before: whoever is killed in between need not fetch it again.
-      if (lease !== null && wantsBlob(job.deps, result.lost)) {
+      if (lease !== null && wantsBlob(job.deps, source, result.lost)) {
         await keepBlob(job.deps, source.descriptor, lease.path);
       }
       await lease?.drop();
@@ -105,10 +105,11 @@ async function placeLayer(
   }
 }
 
-function layerOf(number: number, { descriptor, diffId }: LayerSource, result: UnpackResult): Layer {
+function layerOf(number: number, { descriptor, diffId, file }: LayerSource, result: UnpackResult): Layer {
   return {
     number,
     diffId,
+    ...(file === undefined ? {} : { tarDigest: result.diffId }),
     blobDigest: descriptor.digest,
     blobSize: result.blobBytes,
     unpackedBytes: result.unpackedBytes,

@@ -13,7 +13,7 @@ import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
 import { isDigest } from "../registry/reference.ts";
 import { refsOfImage } from "../store/image-refs.ts";
-import { getImage, isLocal, manifestOfImage } from "../store/images.ts";
+import { configOfImage, getImage, isLocal, manifestOfImage } from "../store/images.ts";
 import { layersOfImage } from "../store/layers.ts";
 import type { Store } from "../store/open.ts";
 import type { ImageId } from "../types/ids.ts";
@@ -24,7 +24,9 @@ const whole = Type.Integer({ minimum: 0 });
 const recordSchema = Type.Object({
   version: Type.Literal(1),
   id: Type.String({ pattern: "^sha256:[0-9a-f]{64}$" }),
+  /** "" of an artifact. */
   config: Type.String(),
+  artifact: Type.Optional(Type.Object({ type: Type.String(), configBase64: Type.String() })),
   manifest: Type.Object({ digest: Type.String(), mediaType: Type.String(), base64: Type.String() }),
   architecture: Type.String(),
   os: Type.String(),
@@ -38,6 +40,7 @@ const recordSchema = Type.Object({
     Type.Object({
       number: Type.Integer({ minimum: 1 }),
       diffId: Type.String(),
+      tarDigest: Type.Optional(Type.String()),
       blobDigest: Type.String(),
       blobSize: whole,
       unpackedBytes: whole,
@@ -77,11 +80,16 @@ export async function recordImage(deps: ImageDeps, log: Logger, id: ImageId): Pr
 function describeImage(store: Store, id: ImageId): ImageRecord | null {
   const image = getImage(store, id);
   const manifest = manifestOfImage(store, id);
-  if (image === null || manifest === null) return null;
+  const config = configOfImage(store, id);
+  if (image === null || manifest === null || config === null) return null;
+  const { artifact } = image;
   return {
     version: 1,
     id,
     config: image.configJson,
+    ...(artifact === null
+      ? {}
+      : { artifact: { type: artifact.type, configBase64: Buffer.from(config).toString("base64") } }),
     manifest: {
       digest: manifest.digest,
       mediaType: manifest.mediaType,
@@ -93,7 +101,9 @@ function describeImage(store: Store, id: ImageId): ImageRecord | null {
     pulledAt: image.pulledAt,
     local: isLocal(store, id),
     refs: refsOfImage(store, id),
-    layers: layersOfImage(store, id).map(({ damage, ...layer }) => layer),
+    layers: layersOfImage(store, id).map(({ damage, tarDigest, ...layer }) =>
+      tarDigest === undefined ? layer : { ...layer, tarDigest },
+    ),
   };
 }
 
@@ -120,10 +130,12 @@ export async function readImageRecord(path: string): Promise<ImageRecord> {
     throw refuse(`"${first?.instancePath ?? ""}" ${first?.message ?? "is malformed"}`);
   }
   const record = value as ImageRecord;
-  if (digestOf(Buffer.from(record.config), "sha256:") !== record.id)
-    throw refuse("its config is not the id's");
   const { digest, base64 } = record.manifest;
   const manifest = Buffer.from(base64, "base64");
+  const named = record.artifact === undefined ? Buffer.from(record.config) : manifest;
+  if (digestOf(named, "sha256:") !== record.id) {
+    throw refuse(`its ${record.artifact === undefined ? "config" : "manifest"} is not the id's`);
+  }
   if (!isDigest(digest) || digestOf(manifest, digest) !== digest) {
     throw refuse("its manifest is not the digest's");
   }

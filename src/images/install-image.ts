@@ -71,6 +71,7 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
         os: plan.os,
         pulledAt: nowMicros(),
       },
+      artifact: plan.artifact,
       manifest: plan.manifest,
       manifestType: plan.manifestType,
       layers,

@@ -14,9 +14,16 @@ import type { ImageDeps } from "./deps.ts";
 import type { LayerJob } from "./fetch-layer.ts";
 import type { LayerSource } from "./read-image.ts";
 
-/** Whether a layer's blob is to be kept; `lost` is what its record says (LayerRecord). */
-export function wantsBlob(deps: Pick<ImageDeps, "config">, lost: string): boolean {
-  return deps.config.images.keepBlobs === true || lost !== "";
+/**
+ * Whether a layer's blob is to be kept; `lost` is what its record says (LayerRecord). That of an artifact's
+ * file never: the file is the blob.
+ */
+export function wantsBlob(
+  deps: Pick<ImageDeps, "config">,
+  { file }: Pick<LayerSource, "file">,
+  lost: string,
+): boolean {
+  return file === undefined && (deps.config.images.keepBlobs === true || lost !== "");
 }
 
 /** Moves a complete, checked blob to its place and records it. `path` is on the file system of the root. */
@@ -45,11 +52,17 @@ export async function keepMissingBlobs(
   layers: readonly Layer[],
 ): Promise<void> {
   const { deps } = job;
-  for (const [position, { descriptor }] of sources.entries()) {
+  for (const [position, source] of sources.entries()) {
+    const { descriptor } = source;
     const layer = layers[position];
-    if (layer === undefined || findBlob(deps.store, descriptor.digest) !== undefined) continue;
+    if (
+      layer === undefined ||
+      source.file !== undefined ||
+      findBlob(deps.store, descriptor.digest) !== undefined
+    )
+      continue;
     const { lost } = await deps.kernel.readLayerRecord(deps.paths.layerRecord(layer.number));
-    if (wantsBlob(deps, lost)) await fetchBlob(job, descriptor);
+    if (wantsBlob(deps, source, lost)) await fetchBlob(job, descriptor);
   }
 }
 

@@ -96,8 +96,14 @@ function rankOf(platform: ImagePlatform, here: Platform): number {
 
 /** Entries of an index that run here, the best first; those that fit equally in the order of the index. */
 export function fittingEntries(index: ImageIndex, here: Platform): Descriptor[] {
-  return index.manifests
-    .filter((entry) => !isAttachment(entry))
+  return ranked(
+    index.manifests.filter((entry) => !isAttachment(entry)),
+    here,
+  );
+}
+
+function ranked(entries: readonly Descriptor[], here: Platform): Descriptor[] {
+  return entries
     .map((entry) => ({ entry, rank: entry.platform == null ? -1 : rankOf(entry.platform, here) }))
     .filter(({ rank }) => rank >= 0)
     .sort((a, b) => a.rank - b.rank)
@@ -111,10 +117,35 @@ export function choosePlatform(index: ImageIndex, here: Platform, what: string):
   // Entries without a platform: one alone is the image, its config tells the platform.
   const [only, ...others] = index.manifests.filter((entry) => entry.platform == null && !isAttachment(entry));
   if (only !== undefined && others.length === 0) return only;
+  const artifact = chooseArtifact(index, here, what);
+  if (artifact !== undefined) return artifact;
   const names = index.manifests.map((entry) => platformName(entry.platform)).filter((name) => name !== "");
   const list = [...new Set(names)].slice(0, 32).join(", ") || "nothing";
   const wanted = `${here.os}/${here.machines[0]?.architecture}`;
   throw new BerthError("NOT_FOUND", `choose from ${what}: it has no image for ${wanted}, only for: ${list}`);
+}
+
+/**
+ * The artifact of an index that has nothing but artifacts: for this platform, else the one without a
+ * platform. Undefined when there is none; of several without one nothing tells which is wanted.
+ */
+function chooseArtifact(index: ImageIndex, here: Platform, what: string): Descriptor | undefined {
+  if (index.manifests.some((entry) => !isAttachment(entry) && platformName(entry.platform) !== "")) return;
+  const artifacts = index.manifests.filter(
+    (entry) => !isOfDocker(entry) && (entry.platform == null || platformName(entry.platform) !== ""),
+  );
+  const [best] = ranked(artifacts, here);
+  if (best !== undefined) return best;
+  const [only, ...others] = artifacts.filter((entry) => entry.platform == null);
+  if (only === undefined || others.length === 0) return only;
+  const list = [only, ...others].slice(0, 8).map(({ digest, artifactType }) => {
+    return artifactType == null ? digest : `${digest} (${printable(artifactType)})`;
+  });
+  throw new BerthError(
+    "NOT_FOUND",
+    `choose from ${what}: it has ${others.length + 1} entries without a platform; ` +
+      `ask for one by its digest: ${list.join(", ")}`,
+  );
 }
 
 /** Refuses an image that says it is for another platform. */
@@ -135,8 +166,12 @@ export function checkPlatform(config: ImageConfig, here: Platform, what: string)
 
 /** What belongs to an image of the index and is none: attestations, signatures and the like. */
 function isAttachment(entry: Descriptor): boolean {
-  const annotations = entry.annotations ?? {};
-  return Object.hasOwn(annotations, "vnd.docker.reference.type") || entry.artifactType != null;
+  return isOfDocker(entry) || entry.artifactType != null;
+}
+
+/** Docker's attestations, which stand beside the image that they are about. */
+function isOfDocker({ annotations }: Descriptor): boolean {
+  return Object.hasOwn(annotations ?? {}, "vnd.docker.reference.type");
 }
 
 function platformName(platform: ImagePlatform | null | undefined): string {

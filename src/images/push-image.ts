@@ -112,7 +112,7 @@ async function pushManifest(
   saved: SavedImage,
   layers: readonly Descriptor[],
 ): Promise<Pushed> {
-  const config = Buffer.from(saved.image.configJson);
+  const config = saved.configBytes;
   if (!(await target.hasBlob(saved.config))) {
     const { Readable } = await import("node:stream");
     await target.uploadBlob(saved.config, {

@@ -10,7 +10,7 @@ import { createGzip } from "node:zlib";
 import { wrapError } from "../lib/errors.ts";
 import type { PushTarget } from "../registry/push-target.ts";
 import { parseReference, type Reference } from "../registry/reference.ts";
-import { findBlob, layerBlobs, rememberLayerBlob } from "../store/blobs.ts";
+import { layerBlobs, rememberLayerBlob } from "../store/blobs.ts";
 import { refsOfImage } from "../store/image-refs.ts";
 import { imagesOfLayer } from "../store/images.ts";
 import { findLayerRow } from "../store/layers.ts";
@@ -71,8 +71,10 @@ export async function pushLayer(job: PushJob, layer: SavedLayer): Promise<Descri
       return descriptor;
     }
   }
-  if (findBlob(deps.store, original.digest) !== undefined) {
-    return await upload(job, original, deps.paths.blob(original.digest), original, tell);
+  if (layer.path !== undefined) {
+    // A change on disk is to be found here, not by the registry.
+    for await (const _ of layer.open()) job.signal.throwIfAborted();
+    return await upload(job, original, layer.path, original, tell);
   }
   return await compressAndUpload(job, layer, tell);
 }

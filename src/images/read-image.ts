@@ -1,27 +1,33 @@
 // From an image's root manifest to what has to be on disk: index, manifest, config, all checked.
 
+import type { FramedFile } from "../kernel/kernel.ts";
 import { BerthError } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
-import { isDigest } from "../registry/reference.ts";
 import type { ImageLimits } from "../types/config.ts";
 import type { Digest, ImageId } from "../types/ids.ts";
-import type { ImageRuntimeConfig } from "../types/image.ts";
+import type { ImageRuntimeConfig, NewArtifact } from "../types/image.ts";
 import type { Descriptor, ImageConfig, ImageManifest } from "../types/oci-image.ts";
-import { mediaTypes } from "../types/oci-image.ts";
+import { artifactTypeOf, filesOfArtifact, maxArtifactFiles } from "./artifact-files.ts";
 import type { ContentSource, RootManifest } from "./content-source.ts";
 import { checkPlatform, choosePlatform, hostPlatform } from "./platform.ts";
 import { readDocument, readImageConfig } from "./read-manifest.ts";
+import { checkBytes, checkDigest, readSmallBlob } from "./read-small-blob.ts";
 
 export interface LayerSource {
   readonly descriptor: Descriptor;
+  /** Of an artifact's file what stands for it (filesOfArtifact). */
   readonly diffId: Digest;
+  /** What the blob becomes that is no layer. */
+  readonly file?: FramedFile | undefined;
 }
 
-/** An image that is known, but whose layers are not on disk yet. */
+/** An image or an artifact that is known, but whose layers are not on disk yet. */
 export interface ImagePlan {
   readonly id: ImageId;
   readonly config: ImageRuntimeConfig;
+  /** "" of an artifact. */
   readonly configJson: string;
+  readonly artifact: NewArtifact | null;
   readonly architecture: string;
   readonly os: string;
   readonly manifestDigest: Digest;
@@ -69,7 +75,7 @@ export async function readPlatformManifest(
   throw new BerthError("DATA_LOSS", `read ${what}: more than ${maxIndexDepth} indexes inside each other`);
 }
 
-/** Reads the config of a manifest and checks that the two fit together. */
+/** Reads the config of a manifest and checks that the two fit together; of an artifact it may be anything. */
 export async function readImage(
   source: ContentSource,
   found: PlatformManifest,
@@ -78,7 +84,8 @@ export async function readImage(
   signal: AbortSignal,
 ): Promise<ImagePlan> {
   const { manifest } = found;
-  checkManifest(manifest, limits, what);
+  const artifactType = artifactTypeOf(manifest);
+  checkManifest(manifest, artifactType, limits, what);
   const bytes = await readSmallBlob(
     source,
     manifest.config,
@@ -86,42 +93,58 @@ export async function readImage(
     `config of ${what}`,
     signal,
   );
-  const config = readImageConfig(bytes, `config of ${what}`);
-  checkPlatform(config, await hostPlatform(), what);
-  return {
-    id: digestOf(bytes, "sha256:") as string,
-    config: runtimeConfigOf(config),
-    configJson: Buffer.from(bytes).toString("utf8"),
-    architecture: config.architecture ?? "",
-    os: config.os ?? "",
+  const common = {
     manifestDigest: found.digest,
     manifest: found.bytes,
     manifestType: found.mediaType,
     size: Math.max(1, manifest.config.size + manifest.layers.reduce((sum, layer) => sum + layer.size, 0)),
-    layers: pairLayers(manifest, config, what),
+  };
+  if (artifactType !== "") {
+    const layers = upperOfSame(filesOfArtifact(manifest, what));
+    return { ...common, ...artifactIdentity(found.bytes, artifactType, bytes), layers };
+  }
+  const config = readImageConfig(bytes, `config of ${what}`);
+  checkPlatform(config, await hostPlatform(), what);
+  return {
+    ...common,
+    id: digestOf(bytes, "sha256:") as string,
+    config: runtimeConfigOf(config),
+    configJson: Buffer.from(bytes).toString("utf8"),
+    artifact: null,
+    architecture: config.architecture ?? "",
+    os: config.os ?? "",
+    layers: upperOfSame(pairLayers(manifest, config, what)),
   };
 }
 
-function checkManifest(manifest: ImageManifest, limits: ImageLimits, what: string): void {
-  const type = manifest.config.mediaType;
-  if (type !== mediaTypes.ociConfig && type !== mediaTypes.dockerConfig) {
-    const kind = manifest.artifactType ?? type;
-    throw new BerthError(
-      "UNIMPLEMENTED",
-      `use ${what}: it is no image but an artifact of type "${kind}"; ` +
-        "berth stores images only, to run them or to mount them as volumes",
-    );
-  }
-  if (manifest.layers.length > limits.maxLayers) {
-    const count = manifest.layers.length;
-    throw new BerthError(
-      "RESOURCE_EXHAUSTED",
-      `use ${what}: it has ${count} layers, the limit is ${limits.maxLayers}`,
-    );
+/** All artifacts without a config have the same one, so the manifest tells them apart. */
+export function artifactIdentity(manifest: Uint8Array, type: string, config: Uint8Array) {
+  return {
+    id: digestOf(manifest, "sha256:") as string,
+    config: runtimeConfigOf({ rootfs: { type: "layers" } }),
+    configJson: "",
+    artifact: { type, config },
+    architecture: "",
+    os: "",
+  };
+}
+
+function checkManifest(
+  manifest: ImageManifest,
+  artifactType: string,
+  limits: ImageLimits,
+  what: string,
+): void {
+  const count = manifest.layers.length;
+  const isImage = artifactType === "";
+  const limit = isImage ? limits.maxLayers : Math.min(limits.maxLayers, maxArtifactFiles);
+  if (count > limit) {
+    const kind = isImage ? "layers" : "blobs";
+    throw new BerthError("RESOURCE_EXHAUSTED", `use ${what}: it has ${count} ${kind}, the limit is ${limit}`);
   }
   checkDigest(manifest.config, what);
   for (const layer of manifest.layers) {
-    checkLayerType(layer, what);
+    if (isImage) checkLayerType(layer, what);
     checkDigest(layer, what);
   }
 }
@@ -142,12 +165,6 @@ function checkLayerType(layer: Descriptor, what: string): void {
   );
 }
 
-/** Documents may name digests of any algorithm; what is used has to be one that can be computed. */
-function checkDigest({ digest }: Descriptor, what: string): void {
-  if (isDigest(digest)) return;
-  throw new BerthError("UNIMPLEMENTED", `use ${what}: "${digest}" is not a sha256 or sha512 digest`);
-}
-
 function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string): LayerSource[] {
   const diffIds = config.rootfs.diff_ids ?? [];
   if (diffIds.length !== manifest.layers.length) {
@@ -156,15 +173,19 @@ function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string):
       `use ${what}: its manifest has ${manifest.layers.length} layers, its config ${diffIds.length} diff IDs`,
     );
   }
-  const layers = new Map<Digest, LayerSource>();
-  manifest.layers.forEach((descriptor, position) => {
+  return manifest.layers.map((descriptor, position) => {
     const diffId = diffIds[position] as Digest;
-    if (!diffId.startsWith("sha256:")) {
-      throw new BerthError("UNIMPLEMENTED", `use ${what}: diff ID "${diffId}" is not a sha256 digest`);
-    }
-    layers.delete(diffId);
-    layers.set(diffId, { descriptor, diffId });
+    if (diffId.startsWith("sha256:")) return { descriptor, diffId };
+    throw new BerthError("UNIMPLEMENTED", `use ${what}: diff ID "${diffId}" is not a sha256 digest`);
   });
+}
+
+function upperOfSame(sources: readonly LayerSource[]): LayerSource[] {
+  const layers = new Map<Digest, LayerSource>();
+  for (const source of sources) {
+    layers.delete(source.diffId);
+    layers.set(source.diffId, source);
+  }
   return [...layers.values()];
 }
 
@@ -181,39 +202,4 @@ export function runtimeConfigOf(config: ImageConfig): ImageRuntimeConfig {
     exposedPorts: Object.keys(runtime.ExposedPorts ?? {}),
     labels: runtime.Labels ?? {},
   };
-}
-
-async function readSmallBlob(
-  source: ContentSource,
-  descriptor: Descriptor,
-  maxBytes: number,
-  what: string,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  if (descriptor.size > maxBytes) {
-    throw new BerthError(
-      "DATA_LOSS",
-      `read ${what}: it has ${descriptor.size} bytes, the limit is ${maxBytes}`,
-    );
-  }
-  const pieces: Uint8Array[] = [];
-  for await (const piece of source.blob(descriptor, signal)) pieces.push(piece);
-  const bytes = Buffer.concat(pieces);
-  checkBytes(descriptor, bytes, what);
-  return bytes;
-}
-
-function checkBytes(descriptor: Descriptor, bytes: Uint8Array, what: string): void {
-  if (bytes.byteLength !== descriptor.size) {
-    throw new BerthError(
-      "DATA_LOSS",
-      `read ${what}: it has ${bytes.byteLength} bytes, its descriptor says ${descriptor.size}`,
-    );
-  }
-  const actual = digestOf(bytes, descriptor.digest);
-  if (actual === descriptor.digest) return;
-  throw new BerthError(
-    "DATA_LOSS",
-    `read ${what}: its digest is "${actual}", its descriptor says "${descriptor.digest}"`,
-  );
 }

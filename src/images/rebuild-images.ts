@@ -10,7 +10,7 @@ import { raiseLayerNumbers } from "../store/layers.ts";
 import type { ImageId } from "../types/ids.ts";
 import type { ImageDeps } from "./deps.ts";
 import { type ImageRecord, readImageRecord } from "./image-record.ts";
-import { runtimeConfigOf } from "./read-image.ts";
+import { artifactIdentity, runtimeConfigOf } from "./read-image.ts";
 import { readImageConfig } from "./read-manifest.ts";
 
 export interface RebuildReport {
@@ -60,24 +60,33 @@ export async function rebuildImages(deps: ImageDeps, call: Call): Promise<Rebuil
 }
 
 function put(deps: ImageDeps, record: ImageRecord): void {
-  const config = readImageConfig(Buffer.from(record.config), `config of image "${record.id}"`);
+  const manifest = Buffer.from(record.manifest.base64, "base64");
+  const { artifact, ...identity } = identityOf(record, manifest);
   putImage(deps.store, {
     image: {
-      id: record.id,
+      ...identity,
       size: record.size,
-      config: runtimeConfigOf(config),
-      configJson: record.config,
       manifestDigest: record.manifest.digest,
       architecture: record.architecture,
       os: record.os,
       pulledAt: record.pulledAt,
     },
-    manifest: Buffer.from(record.manifest.base64, "base64"),
+    artifact,
+    manifest,
     manifestType: record.manifest.mediaType,
     layers: record.layers,
     refs: record.refs,
     local: record.local,
   });
+}
+
+function identityOf(record: ImageRecord, manifest: Uint8Array) {
+  if (record.artifact !== undefined) {
+    const { type, configBase64 } = record.artifact;
+    return artifactIdentity(manifest, type, Buffer.from(configBase64, "base64"));
+  }
+  const config = readImageConfig(Buffer.from(record.config), `config of image "${record.id}"`);
+  return { id: record.id, config: runtimeConfigOf(config), configJson: record.config, artifact: null };
 }
 
 async function namesIn(directory: string): Promise<string[]> {

@@ -2,9 +2,10 @@ import { createReadStream } from "node:fs";
 import { type Call, throwIfAborted } from "../lib/call.ts";
 import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
+import { digestOf } from "../registry/digest.ts";
 import { nameOf, parseReference, type Reference } from "../registry/reference.ts";
 import { findBlob } from "../store/blobs.ts";
-import { listImageRows, manifestOfImage, type StoredManifest } from "../store/images.ts";
+import { configOfImage, listImageRows, manifestOfImage, type StoredManifest } from "../store/images.ts";
 import { layersOfImage } from "../store/layers.ts";
 import { retiredLayers, usersOfRetired } from "../store/retired-layers.ts";
 import type { ContainerId, Digest, ImageId } from "../types/ids.ts";
@@ -123,12 +124,17 @@ function sourceOf(
   auth: RegistryAuth | undefined,
   signal: AbortSignal,
 ): ContentSource {
-  const config = Buffer.from(image.configJson);
+  const config = configOfImage(deps.store, image.id) ?? Buffer.alloc(0);
   const request = { reference: { host: place.host, repository: place.repository }, auth, signal };
   return {
     manifest: async () => manifest.bytes,
     blob: (descriptor, blobSignal, options) => {
-      if (descriptor.digest === image.id) return oneChunk(config);
+      if (
+        descriptor.size === config.byteLength &&
+        digestOf(config, descriptor.digest) === descriptor.digest
+      ) {
+        return oneChunk(config);
+      }
       const first = options?.first ?? 0;
       if (findBlob(deps.store, descriptor.digest) !== undefined) {
         return createReadStream(deps.paths.blob(descriptor.digest), {

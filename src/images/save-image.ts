@@ -15,8 +15,9 @@ export type ArchiveFormat = "docker" | "oci";
 /**
  * Images as one tar stream: an OCI image layout, and with the format "docker" a layout that `docker load`
  * reads as well. Layers are in it as they came when they were kept, else uncompressed: the image ids are
- * the same, the manifests' digests then not. An image given by id has no name in the archive. The layers
- * are held until the stream ends. Errors: NOT_FOUND, FAILED_PRECONDITION (damaged); DATA_LOSS in the middle.
+ * the same, the manifests' digests then not. Artifacts are in it as they came. An image given by id has no
+ * name in the archive. The layers are held until the stream ends. Errors: NOT_FOUND, INVALID_ARGUMENT (an
+ * artifact in docker's format), FAILED_PRECONDITION (damaged); DATA_LOSS in the middle.
  */
 export async function saveImage(
   deps: ImageDeps,
@@ -33,7 +34,7 @@ export async function saveImage(
   for (const { image, tag } of named) {
     tags.set(image.id, (tags.get(image.id) ?? new Set()).add(tag));
     if (saved.has(image.id)) continue;
-    saved.set(image.id, await described(deps, image, request.format === "oci"));
+    saved.set(image.id, await described(deps, image, request.format));
   }
   const names = new Map([...tags].map(([id, of]) => [id, [...of].filter((tag) => tag !== "")]));
   return heldWhile(deps, [...saved.values()], tarOf(partsOf([...saved.values()], names, request.format)));
@@ -47,11 +48,18 @@ function find(deps: ImageDeps, reference: string): { image: Image; tag: string }
   return { image, tag: image.repoTags.includes(name) ? name : "" };
 }
 
-async function described(deps: ImageDeps, image: Image, compressed: boolean): Promise<SavedImage> {
+async function described(deps: ImageDeps, image: Image, format: ArchiveFormat): Promise<SavedImage> {
   const doing = `save image "${image.repoTags[0] ?? image.id}"`;
   const manifest = manifestOfImage(deps.store, image.id);
   if (manifest === null) throw new BerthError("NOT_FOUND", `${doing}: there is no such image`);
-  return await savedImage(deps, image, manifest, compressed, doing);
+  if (image.artifact !== null && format === "docker") {
+    throw new BerthError(
+      "INVALID_ARGUMENT",
+      `${doing}: it is an artifact of type "${image.artifact.type}", which docker's format cannot hold; ` +
+        "save it in the format oci",
+    );
+  }
+  return await savedImage(deps, image, manifest, format === "oci", doing);
 }
 
 /** What is being read is not removed meanwhile. */
@@ -80,14 +88,13 @@ function partsOf(
   const list: object[] = [];
   const shared = sharedTags([...names.values()].flat());
   for (const saved of images) {
-    const { image, config, layers } = saved;
+    const { image, config, configBytes, layers } = saved;
     const document = documentOf(saved);
     const put = (digest: string, size: number, open: ArchivePart["open"]) => {
       const name = `blobs/${digest.replace(":", "/")}`;
       if (!blobs.has(name)) blobs.set(name, { name, size, open });
     };
     put(document.digest, document.bytes.byteLength, () => [document.bytes]);
-    const configBytes = Buffer.from(image.configJson);
     put(config.digest, configBytes.byteLength, () => [configBytes]);
     for (const { descriptor, open } of layers) put(descriptor.digest, descriptor.size, open);
     const { mediaType, digest, bytes } = document;

@@ -80,7 +80,7 @@ async function tryOnce(
   liars: ReadonlySet<string>,
 ): Promise<UnpackedBlob> {
   const { digest, size } = source.descriptor;
-  const worthIt = size >= minPartialBytes || wantsBlob(job.deps, "");
+  const worthIt = size >= minPartialBytes || wantsBlob(job.deps, source, "");
   // Of what is replayed only sha256 is computed.
   const keep = job.source.isRemote && worthIt && digest.startsWith("sha256:");
   const lease = keep ? await job.deps.partials.lease(digest) : null;
@@ -119,7 +119,7 @@ class Attempt {
     const { maxLayerUnpackedBytes, maxLayerEntries } = this.#job.deps.config.images;
     const limits = { maxUnpackedBytes: maxLayerUnpackedBytes, maxEntries: maxLayerEntries };
     const files = { recordFile: staged.record, ...(lease === null ? {} : { blobFile: lease.path }) };
-    const unpack = this.#job.deps.kernel.unpackLayer(staged.directory, limits, files);
+    const unpack = this.#job.deps.kernel.unpackLayer(staged.directory, limits, files, this.#source.file);
     const stop = () => void abortUnpack(this.#job, unpack);
     this.#signal.addEventListener("abort", stop, { once: true });
     try {
@@ -182,12 +182,12 @@ class Attempt {
   }
 
   #check(result: UnpackResult): void {
-    const { descriptor, diffId } = this.#source;
+    const { descriptor, diffId, file } = this.#source;
     if (result.blobDigest !== descriptor.digest) {
       throw this.#mismatch("digest", result.blobDigest, descriptor.digest);
     }
     // The bytes are the right ones: no other host has others.
-    if (result.diffId !== diffId) {
+    if (file === undefined && result.diffId !== diffId) {
       throw new WrongImage("DATA_LOSS", this.#mismatch("diff ID", result.diffId, diffId).message);
     }
   }

@@ -72,7 +72,7 @@ type Found = Pick<LayerVerdict, "damage" | "entries">;
 async function verifyLayer(
   deps: ImageDeps,
   call: Call,
-  layer: Pick<LayerCondition, "number" | "diffId" | "blobDigest">,
+  layer: Pick<LayerCondition, "number" | "diffId" | "tarDigest" | "blobDigest">,
   full: boolean,
 ): Promise<LayerVerdict> {
   const found = await compare(deps, layer, full);
@@ -94,14 +94,14 @@ async function verifyLayer(
 
 async function compare(
   deps: ImageDeps,
-  { number, diffId }: Pick<LayerCondition, "number" | "diffId">,
+  { number, diffId, tarDigest }: Pick<LayerCondition, "number" | "diffId" | "tarDigest">,
   full: boolean,
 ): Promise<Found> {
   const [directory, record] = [deps.paths.layer(number), deps.paths.layerRecord(number)];
   try {
     const { kernel } = deps;
     const result = full ? kernel.verifyLayer(directory, record) : kernel.checkLayer(directory, record);
-    return foundIn(await result, diffId, full);
+    return foundIn(await result, tarDigest ?? diffId, full);
   } catch (error) {
     const isData = error instanceof BerthError && error.code === "DATA_LOSS";
     if (isData || errnoOf(error) === "ENOENT") return { damage: messageOf(error), entries: [] };
@@ -109,7 +109,7 @@ async function compare(
   }
 }
 
-function foundIn(result: LayerComparison, diffId: Digest, full: boolean): Found {
+function foundIn(result: LayerComparison, tarDigest: Digest, full: boolean): Found {
   const [first] = result.damaged;
   const entries = result.damaged.slice(0, shownEntries).map(({ path, what }) => ({ path, what }));
   if (first !== undefined) {
@@ -117,7 +117,7 @@ function foundIn(result: LayerComparison, diffId: Digest, full: boolean): Found 
     const others = more === 0 ? "" : ` and ${more} more`;
     return { damage: `"${first.path}" ${first.what}${others}`, entries };
   }
-  if (full && result.lost === "" && result.diffId !== diffId) {
+  if (full && result.lost === "" && result.diffId !== tarDigest) {
     return { damage: `its tar has the digest "${result.diffId}"`, entries };
   }
   return { damage: "", entries };

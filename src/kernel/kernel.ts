@@ -116,6 +116,16 @@ export interface UnpackFiles {
   readonly recordFile?: string;
 }
 
+/** A blob that is no archive but the content of one file. */
+export interface FramedFile {
+  /** Relative and clean: its directories are made with it. No component begins with ".wh.". */
+  readonly name: string;
+  /** Of the whole blob; a stream of any other length is refused. */
+  readonly size: number;
+  /** Whole seconds since the epoch, below 2 ** 33. */
+  readonly mtime: number;
+}
+
 export interface UnpackResult {
   /** Digest of the compressed stream and of the tar inside it. */
   readonly blobDigest: Digest;
@@ -200,9 +210,10 @@ export interface LayerRecordKernel {
 export interface LayerKernel extends LayerRecordKernel {
   /**
    * Begins to unpack into the existing, empty `directory`. The compression is found from the stream's
-   * magic.
+   * magic. With `file` the stream becomes that file as it is, 0644 and root's, and everything that is said of
+   * a tar holds for one with this file alone.
    */
-  unpackLayer(directory: string, limits: UnpackLimits, files?: UnpackFiles): LayerUnpack;
+  unpackLayer(directory: string, limits: UnpackLimits, files?: UnpackFiles, file?: FramedFile): LayerUnpack;
   /** Removes a tree without following links or crossing mounts. Missing is fine. */
   removeTree(path: string): Promise<void>;
   /**

@@ -2,7 +2,14 @@
 
 import { Socket } from "node:net";
 import { BerthError } from "../lib/errors.ts";
-import type { LayerKernel, LayerUnpack, UnpackFiles, UnpackLimits, UnpackResult } from "./kernel.ts";
+import type {
+  FramedFile,
+  LayerKernel,
+  LayerUnpack,
+  UnpackFiles,
+  UnpackLimits,
+  UnpackResult,
+} from "./kernel.ts";
 import { layerError, translated } from "./layer-errors.ts";
 import { makeRecordKernel, type NativeRecords } from "./layer-records.ts";
 
@@ -14,6 +21,9 @@ export interface NativeLayers extends NativeRecords {
     maxEntries: number,
     blobFile: string,
     recordFile: string,
+    fileName: string,
+    fileSize: number,
+    fileTime: number,
   ): unknown;
   layerResumeAt(handle: unknown): Promise<number>;
   layerWrite(handle: unknown, chunk: Uint8Array, from: number): number;
@@ -31,7 +41,8 @@ export interface NativeLayers extends NativeRecords {
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
   return {
     ...makeRecordKernel(native),
-    unpackLayer: (directory, limits, files = {}) => openLayer(native, directory, limits, files),
+    unpackLayer: (directory, limits, files = {}, file = noFile) =>
+      openLayer(native, directory, limits, files, file),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
     relabel: (path, label) => translated(native.relabel(path, label)),
@@ -57,16 +68,20 @@ async function* readTreeTar(native: NativeLayers, layers: readonly string[]): As
   }
 }
 
+const noFile: FramedFile = { name: "", size: 0, mtime: 0 };
+
 function openLayer(
   native: NativeLayers,
   directory: string,
   limits: UnpackLimits,
   { blobFile = "", recordFile = "" }: UnpackFiles,
+  { name, size, mtime }: FramedFile,
 ): LayerUnpack {
   const { maxUnpackedBytes, maxEntries } = limits;
   let handle: unknown;
   try {
-    handle = native.layerOpen(directory, whole(maxUnpackedBytes), whole(maxEntries), blobFile, recordFile);
+    const [bytes, entries] = [whole(maxUnpackedBytes), whole(maxEntries)];
+    handle = native.layerOpen(directory, bytes, entries, blobFile, recordFile, name, size, mtime);
   } catch (error) {
     throw layerError(error);
   }

@@ -1,7 +1,7 @@
 // SQL of `images` and `image_layers`.
 
 import type { ContainerId, Digest, ImageId, Micros } from "../types/ids.ts";
-import type { Image, ImageRuntimeConfig, Layer } from "../types/image.ts";
+import type { Image, ImageRuntimeConfig, Layer, NewArtifact } from "../types/image.ts";
 import { type ImageRef, isPinned, putRefs, refsOfImage } from "./image-refs.ts";
 import { insertLayer } from "./layers.ts";
 import type { Store } from "./open.ts";
@@ -9,7 +9,8 @@ import { statement } from "./statement.ts";
 
 /** What the one transaction of a pull or load writes. */
 export interface NewImage {
-  readonly image: Omit<Image, "repoTags" | "repoDigests" | "layers" | "pinned">;
+  readonly image: Omit<Image, "repoTags" | "repoDigests" | "layers" | "pinned" | "artifact">;
+  readonly artifact: NewArtifact | null;
   readonly manifest: Uint8Array;
   readonly manifestType: string;
   /** The lowest first, each once. */
@@ -28,9 +29,12 @@ interface ImageRow {
   architecture: string;
   os: string;
   pulled_at: number;
+  artifact_type: string;
+  artifact: string | null;
 }
 
-const imageColumns = "id, size, config, config_json, manifest_digest, architecture, os, pulled_at";
+const imageColumns = `id, size, config, config_json, manifest_digest, architecture, os, pulled_at,
+  artifact_type, iif(artifact_type = '', NULL, CAST(manifest AS TEXT)) AS artifact`;
 
 export function getImage(store: Store, id: ImageId): Image | null {
   const sql = `SELECT ${imageColumns} FROM images WHERE id = ?`;
@@ -76,7 +80,8 @@ export function putImage(store: Store, added: NewImage): void {
   statement(
     store,
     `INSERT INTO images (id, size, config, config_json, manifest_digest, manifest, manifest_type,
-       architecture, os, pulled_at, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       architecture, os, pulled_at, used_at, artifact_type, artifact_config)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO NOTHING`,
   ).run(
     image.id,
@@ -90,6 +95,8 @@ export function putImage(store: Store, added: NewImage): void {
     image.os,
     image.pulledAt,
     image.pulledAt,
+    added.artifact?.type ?? "",
+    added.artifact === null ? null : Buffer.from(added.artifact.config),
   );
   for (const layer of added.layers) insertLayer(store, layer);
   added.layers.forEach((layer, position) => {
@@ -113,6 +120,12 @@ export function manifestOfImage(store: Store, id: ImageId): StoredManifest | nul
   const sql = `SELECT manifest_digest AS digest, manifest_type AS mediaType, manifest AS bytes
     FROM images WHERE id = ?`;
   return statement<StoredManifest>(store, sql).get(id) ?? null;
+}
+
+/** The config blob that the manifest names. */
+export function configOfImage(store: Store, id: ImageId): Uint8Array | null {
+  const sql = "SELECT coalesce(artifact_config, CAST(config_json AS BLOB)) AS bytes FROM images WHERE id = ?";
+  return statement<{ bytes: Uint8Array }>(store, sql).get(id)?.bytes ?? null;
 }
 
 /** Marks an image whose content no registry may have. */
@@ -208,6 +221,7 @@ function imageOf(store: Store, row: ImageRow): Image {
     size: row.size,
     config: JSON.parse(row.config) as ImageRuntimeConfig,
     configJson: row.config_json,
+    artifact: row.artifact === null ? null : { type: row.artifact_type, manifest: row.artifact },
     manifestDigest: row.manifest_digest,
     architecture: row.architecture,
     os: row.os,

@@ -19,6 +19,7 @@ interface LayerRow {
   disk_bytes: number | null;
   disk_inodes: number | null;
   damage: string | null;
+  tar_digest: string | null;
 }
 
 /**
@@ -112,8 +113,8 @@ export function insertLayer(store: Store, layer: Layer): void {
   }
   statement(
     store,
-    `INSERT INTO layers (number, diff_id, blob_digest, blob_size, unpacked_bytes, entries, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO layers (number, diff_id, blob_digest, blob_size, unpacked_bytes, entries, created_at,
+       tar_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
     layer.number,
     layer.diffId,
@@ -122,6 +123,7 @@ export function insertLayer(store: Store, layer: Layer): void {
     layer.unpackedBytes,
     layer.entries,
     layer.createdAt,
+    layer.tarDigest ?? null,
   );
   if (row === undefined) return;
   statement(store, "UPDATE image_layers SET layer = ? WHERE layer = ?").run(layer.number, row.number);
@@ -176,5 +178,6 @@ function layerOf(row: LayerRow): Layer {
     unpackedBytes: row.unpacked_bytes,
     entries: row.entries,
     createdAt: row.created_at,
+    ...(row.tar_digest === null ? {} : { tarDigest: row.tar_digest }),
   };
 }

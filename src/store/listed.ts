@@ -170,21 +170,29 @@ const podSource: ViewSource<ListedPod> = {
   order: (a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1),
 };
 
-/** An image's own config is hostile: what SQLite takes for no JSON, too deep for instance, has no date. */
-const IMAGE_SQL = `SELECT id, size, pulled_at AS pulledAt, config,
-    CASE WHEN json_valid(config_json) THEN config_json ->> '$.created' END AS created
+/**
+ * An image's own config and an artifact's manifest are hostile: what SQLite takes for no JSON, too deep for
+ * instance, has no date.
+ */
+const IMAGE_SQL = `SELECT id, size, pulled_at AS pulledAt, config, artifact_type AS artifactType,
+    CASE WHEN artifact_type = '' THEN CASE WHEN json_valid(config_json) THEN config_json ->> '$.created' END
+      WHEN json_valid(CAST(manifest AS TEXT))
+      THEN CAST(manifest AS TEXT) ->> '$.annotations."org.opencontainers.image.created"' END AS created
   FROM images WHERE id = ?`;
 
 const imageSource: ViewSource<ListedImage> = {
   table: "images",
   triggers: [
-    ...ownChanges("images", "size, config, config_json, pulled_at"),
+    ...ownChanges("images", "size, config, config_json, pulled_at, artifact_type"),
     ...imageChanges((images) => `SELECT id FROM main.images WHERE id IN (${images})`),
     { when: "AFTER INSERT ON main.image_pins", stale: "SELECT id FROM main.images" },
     { when: "AFTER DELETE ON main.image_pins", stale: "SELECT id FROM main.images" },
   ],
   read: (store, id) => {
-    type Row = Pick<ListedImage, "id" | "size" | "pulledAt"> & { config: string; created: unknown };
+    type Row = Pick<ListedImage, "id" | "size" | "pulledAt" | "artifactType"> & {
+      config: string;
+      created: unknown;
+    };
     const row = statement<Row>(store, IMAGE_SQL).get(id);
     if (row === undefined) return null;
     const refs = refsOfImage(store, id);

@@ -178,4 +178,11 @@ CREATE INDEX pods_by_user_namespace ON pods (config -> '$.security.namespaces.us
 CREATE INDEX pods_by_selinux_level ON pods (config ->> '$.security.selinux.level')
   WHERE config ->> '$.security.selinux.level' IS NOT NULL;
 `,
+  `
+-- Of an artifact: its type ("" of an image) and its config, which need be no text.
+ALTER TABLE images ADD COLUMN artifact_type TEXT NOT NULL DEFAULT '';
+ALTER TABLE images ADD COLUMN artifact_config BLOB;
+-- Of the tar in which an artifact's file is kept; null: it is the diff ID.
+ALTER TABLE layers ADD COLUMN tar_digest TEXT;
+`,
 ];

@@ -3,7 +3,10 @@
 /** 64 lower-case hexadecimal digits. */
 export type PodId = string & { readonly __brand?: "PodId" };
 export type ContainerId = string & { readonly __brand?: "ContainerId" };
-/** Digest of the image's config blob: "sha256:" and 64 hexadecimal digits (image-spec, ImageID). */
+/**
+ * Digest of the image's config blob: "sha256:" and 64 hexadecimal digits (image-spec, ImageID). Of an
+ * artifact that of its manifest.
+ */
 export type ImageId = string & { readonly __brand?: "ImageId" };
 /** "sha256:" or "sha512:" and the hexadecimal digest (image-spec, descriptor). */
 export type Digest = string & { readonly __brand?: "Digest" };

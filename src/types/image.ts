@@ -21,8 +21,10 @@ export interface Image {
   /** Bytes of the config and of the layers as the registry holds them; always above 0. */
   readonly size: number;
   readonly config: ImageRuntimeConfig;
-  /** The config blob as pulled, UTF-8 JSON. */
+  /** The config blob as pulled, UTF-8 JSON; "" of an artifact. */
   readonly configJson: string;
+  /** Null of an image, which containers are made from. An artifact is only mounted. */
+  readonly artifact: StoredArtifact | null;
   readonly manifestDigest: Digest;
   readonly architecture: string;
   readonly os: string;
@@ -36,17 +38,35 @@ export interface Image {
   readonly layers: readonly number[];
 }
 
+export interface StoredArtifact {
+  /** A media type. */
+  readonly type: string;
+  /** UTF-8 JSON. */
+  readonly manifest: string;
+}
+
+/** An artifact on its way into the store. Its config may be any bytes. */
+export interface NewArtifact {
+  readonly type: string;
+  readonly config: Uint8Array;
+}
+
 /** As much of an image as a list shows. */
 export type ListedImage = Pick<Image, "id" | "size" | "pulledAt" | "pinned" | "repoTags" | "repoDigests"> & {
   readonly config: Pick<ImageRuntimeConfig, "user" | "entrypoint" | "cmd">;
-  /** As in the image's config: anything. */
+  /** As in the image's config, or the annotation of an artifact: anything. */
   readonly created: string;
+  /** "" of an image. */
+  readonly artifactType: string;
 };
 
 /** A row of `layers`: one unpacked, synced directory. */
 export interface Layer {
   readonly number: number;
+  /** Digest of its tar; of an artifact's file what stands for it (filesOfArtifact). */
   readonly diffId: Digest;
+  /** Of the tar in which an artifact's file is kept; absent when that is the diff ID. */
+  readonly tarDigest?: Digest | undefined;
   /** Digest and size of the compressed blob it came from. */
   readonly blobDigest: Digest;
   readonly blobSize: number;

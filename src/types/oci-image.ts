@@ -113,6 +113,14 @@ export const imageConfigSchema = Type.Object({
 });
 export type ImageConfig = Static<typeof imageConfigSchema>;
 
+/** annotations.md, "Pre-Defined Annotation Keys". */
+export const annotationKeys = {
+  /** Of an artifact's blob: its file name, by the convention of the tools that push files. */
+  title: "org.opencontainers.image.title",
+  /** RFC 3339. */
+  created: "org.opencontainers.image.created",
+} as const;
+
 export const mediaTypes = {
   ociManifest: "application/vnd.oci.image.manifest.v1+json",
   ociIndex: "application/vnd.oci.image.index.v1+json",

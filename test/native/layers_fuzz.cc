@@ -18,6 +18,7 @@
 
 #include "../../addon/kernel/fd.h"
 #include "../../addon/kernel/pipeline.h"
+#include "../../addon/kernel/tar_frame.h"
 #include "../../addon/kernel/tree.h"
 #include "../../addon/kernel/untar.h"
 #include "layers_record.h"
@@ -134,10 +135,11 @@ void CheckStreams(const std::string& archive, Random* random) {
 }
 
 /// The whole pipeline, left or aborted at any moment.
-void RunPipeline(const std::string& stream, const std::string& scratch, Random* random) {
+void RunPipeline(const std::string& stream, const FramedFile& file, const std::string& scratch,
+                 Random* random) {
   std::string layer = scratch + "/layer";
   Require(mkdir(layer.c_str(), 0755) == 0, "cannot make the layer's directory");
-  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, "", ""});
+  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, "", "", file});
   Require(pipeline->Start().ok(), "threads cannot be started");
   size_t stop = random->Below(2) == 0 ? stream.size() : random->Below(stream.size());
   for (size_t at = 0; at < stop;) {
@@ -159,6 +161,20 @@ void RunPipeline(const std::string& stream, const std::string& scratch, Random* 
   Require(RemoveTree(layer).ok(), "the layer cannot be removed");
 }
 
+/// A stream that is no archive but a file, of any length, which need not be the one that was told.
+void RunFile(const std::string& stream, const std::string& scratch, Random* random) {
+  FramedFile file{"", stream.size(), static_cast<int64_t>(random->Below(1u << 31))};
+  for (size_t left = 1 + random->Below(300); left > 0; left--)
+    file.name += file.name.empty() || file.name.back() == '/' || random->Below(9) != 0 ? 'n' : '/';
+  if (file.name.back() == '/') file.name += 'n';
+  if (random->Below(3) == 0) file.size += random->Below(3) - 1;
+  std::string head = TarFrameHead(file), tail = TarFrameTail(file);
+  Require(head.size() % kTarBlock == 0 && (file.size + tail.size()) % kTarBlock == 0, "a frame is no tar");
+  if (file.size == stream.size())
+    Require(ReadArchive(head + stream + tail, random), "a framed file is no sound archive");
+  RunPipeline(stream, file, scratch, random);
+}
+
 int Main(uint64_t rounds, uint64_t seed) {
   Random random(seed);
   char scratch[] = "/tmp/berth-layers-fuzz-XXXXXX";
@@ -174,7 +190,8 @@ int Main(uint64_t rounds, uint64_t seed) {
     accepted += ReadArchive(damaged, &random) ? 1 : 0;
     if (root && round % 4 == 0) UnpackArchive(damaged, scratch, &random);
     if (round % 8 == 0) CheckStreams(damaged, &random);
-    if (root && round % 32 == 0) RunPipeline(Gzip(damaged), scratch, &random);
+    if (root && round % 32 == 0) RunPipeline(Gzip(damaged), FramedFile{}, scratch, &random);
+    if (root && round % 32 == 16) RunFile(damaged.substr(random.Below(damaged.size())), scratch, &random);
     if (root && round % 16 == 0)
       recorded += CheckRecords(round % 32 == 0 ? archive : damaged, scratch, &random) ? 1 : 0;
   }

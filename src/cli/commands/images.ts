@@ -31,7 +31,7 @@ const COLUMNS = [
   ["CREATED", "CreatedSince"],
   ["SIZE", "Size"],
 ] as const;
-const KEYS = [...COLUMNS.map(([, key]) => key), "Digest", "CreatedAt"];
+const KEYS = [...COLUMNS.map(([, key]) => key), "Digest", "CreatedAt", "Type"];
 
 async function run(context: Context, parsed: Parsed): Promise<number> {
   const [wanted] = parsed.positional;
@@ -47,12 +47,15 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
     return 0;
   }
   const columns: (readonly [string, string])[] = [...COLUMNS];
+  // Only with artifacts: else the table is docker's.
+  if (rows.some((row) => row.Type !== IMAGE)) columns.push(["TYPE", "Type"]);
   if (parsed.flag("digests")) columns.splice(2, 0, ["DIGEST", "Digest"]);
   await print(context, formatListing({ rows, columns, keys: KEYS }, parsed.text("format")));
   return 0;
 }
 
 const NONE = "<none>";
+const IMAGE = "image";
 
 /** A row for each tag of the image, or one without tags. `now` in milliseconds since the epoch. */
 export function imageRows(image: ImageSummary, now: number, full: boolean): Row[] {
@@ -68,6 +71,7 @@ export function imageRows(image: ImageSummary, now: number, full: boolean): Row[
     CreatedSince: ago(created, now),
     CreatedAt: created === 0 ? "" : new Date(created).toISOString(),
     Size: humanSize(Number(image.size)),
+    Type: image.artifactType || IMAGE,
   }));
 }
 

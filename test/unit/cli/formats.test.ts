@@ -141,6 +141,10 @@ describe("rows", () => {
       ["a", "1", digest],
       ["ghcr.io/x/a", "2", "<none>"],
     ]);
+    expect(imageRows(image, now, false)[0]?.Type).toBe("image");
+    expect(imageRows({ ...image, artifactType: "application/vnd.x" }, now, false)[0]?.Type).toBe(
+      "application/vnd.x",
+    );
     const untagged = imageRows({ ...image, repoTags: [] }, now, false);
     expect(untagged).toMatchObject([{ Repository: "a", Tag: "<none>", CreatedSince: "N/A", Size: "5MB" }]);
   });

@@ -134,8 +134,10 @@ const RESOURCES = {
 };
 
 function moveTag(store: Store): void {
-  store.exec(`INSERT INTO images SELECT 'sha256:other', size, config, config_json, manifest_digest, manifest,
-    manifest_type, architecture, os, 2, 0, 0, 0, NULL FROM images`);
+  store.exec(`INSERT INTO images (id, size, config, config_json, manifest_digest, manifest, manifest_type,
+      architecture, os, pulled_at)
+    SELECT 'sha256:other', size, config, config_json, manifest_digest, manifest, manifest_type, architecture,
+      os, 2 FROM images`);
   putRefs(store, "sha256:other", [{ ref: "reg.test/a:1", kind: "tag" }]);
 }
 

@@ -19,8 +19,10 @@ beforeEach(async () => {
   store.exec(`UPDATE pods SET stopped_at = NULL, monitor_pid = 1, monitor_start = 1;
     UPDATE containers SET finished_at = NULL;
     WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n LIMIT ${ROWS - 1})
-    INSERT INTO images SELECT 'sha256:' || n, size, config, config_json, manifest_digest, manifest,
-      manifest_type, architecture, os, n, 0, 0, 0, NULL FROM images, n`);
+    INSERT INTO images (id, size, config, config_json, manifest_digest, manifest, manifest_type,
+        architecture, os, pulled_at)
+      SELECT 'sha256:' || n, size, config, config_json, manifest_digest, manifest, manifest_type,
+        architecture, os, n FROM images, n`);
 });
 afterEach(() => vi.restoreAllMocks());
 

@@ -40,6 +40,7 @@ const image: Image = {
     exposedPorts: [],
     labels: {},
   },
+  artifact: null,
   configJson: "{}",
   manifestDigest: "sha256:m",
   architecture: "amd64",

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { entryOf, helperOf, parseDockerConfig } from "../../../src/credentials/docker-config.ts";
+import { filesOfArtifact } from "../../../src/images/artifact-files.ts";
 import { readDocument, readImageConfig } from "../../../src/images/read-manifest.ts";
 import { BerthError } from "../../../src/lib/errors.ts";
 import { parseChallenges } from "../../../src/registry/challenge.ts";
@@ -10,6 +11,7 @@ import { parseHostsToml } from "../../../src/registry/hosts-toml.ts";
 import { isExempt } from "../../../src/registry/proxies.ts";
 import { formatReference, isDigest, nameOf, parseReference } from "../../../src/registry/reference.ts";
 import { retryAfterMs } from "../../../src/registry/retry.ts";
+import { annotationKeys } from "../../../src/types/oci-image.ts";
 import { fuzz } from "./mutate.ts";
 
 const hex = "0123456789abcdef".repeat(4);
@@ -89,6 +91,38 @@ describe("fuzz", () => {
           expect(Number.isSafeInteger(size) && size >= 0).toBe(true);
           expect(named).toMatch(/^[a-z0-9+._-]+:[A-Za-z0-9=_-]+$/);
         }
+      }
+    });
+  });
+
+  it("titles of artifacts, and whole manifests of them", () => {
+    const blob = (title: string, more = "") => {
+      const annotations = `{"${annotationKeys.title}":"${title}"${more}}`;
+      return `{"mediaType":"a/b","digest":"${digest}","size":7,"annotations":${annotations}}`;
+    };
+    const created = `,"${annotationKeys.created}":"2024-01-01T00:00:00Z"`;
+    const manifest = (...layers: string[]) =>
+      `{"schemaVersion":2,"artifactType":"a/b","config":${descriptor},"layers":[${layers.join()}]}`;
+    const seeds = [
+      manifest(blob("model.bin", created), descriptor),
+      manifest(blob("./a/b/c.json")),
+      manifest(blob("a/../b"), blob(".wh.x"), blob("\\ud800\\u0000")),
+      manifest(blob("späß/模型")),
+    ];
+    fuzz(seeds, (text) => {
+      const document = tried(() => readDocument(Buffer.from(text), "", "manifest"));
+      if (document?.kind !== "manifest") return;
+      const files = tried(() => filesOfArtifact(document.manifest, "artifact")) ?? [];
+      const names = files.map(({ file }) => file?.name ?? "");
+      for (const [at, name] of names.entries()) {
+        expect(name).toMatch(/^[^/\0]+(?:\/[^/\0]+)*$/);
+        expect(name.split("/").some((part) => [".", ".."].includes(part) || part.startsWith(".wh."))).toBe(
+          false,
+        );
+        expect(Buffer.from(name).toString()).toBe(name);
+        expect(names.some((other) => other.startsWith(`${name}/`))).toBe(false);
+        expect(files[at]?.file?.mtime).toBeGreaterThanOrEqual(0);
+        expect(files[at]?.diffId).toMatch(/^sha256:[0-9a-f]{64}$/);
       }
     });
   });

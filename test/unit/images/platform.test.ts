@@ -80,6 +80,34 @@ describe("choosePlatform", () => {
     expect(choosePlatform(index, amd64, "x")).toBe(second);
   });
 
+  describe("of artifacts", () => {
+    const artifacts = (...names: string[]) => {
+      const { manifests, ...index } = indexOf(...names);
+      return { ...index, manifests: manifests.map((entry) => ({ ...entry, artifactType: "a/b" })) };
+    };
+    const nameOf = (index: ImageIndex) => choosePlatform(index, amd64, "x").annotations?.name;
+
+    it.each([
+      ["the only one", [""], ""],
+      ["the one for this machine", ["", "linux/arm64", "linux/amd64"], "linux/amd64"],
+      ["the one without a platform", ["linux/arm64", "", "wasip1/wasm"], ""],
+    ])("takes %s", (_, offered, expected) => expect(nameOf(artifacts(...offered))).toBe(expected));
+
+    it("takes none where there are images", () => {
+      const index = indexOf("linux/arm64");
+      const mixed = { ...index, manifests: [...index.manifests, ...artifacts("").manifests] };
+      expect(() => nameOf(mixed)).toThrow("only for: linux/arm64");
+      expect(nameOf({ ...mixed, manifests: [...indexOf("linux/amd64").manifests, ...mixed.manifests] })).toBe(
+        "linux/amd64",
+      );
+    });
+
+    it("takes none of several, and no attestation", () => {
+      expect(() => nameOf(artifacts("", ""))).toThrow(/2 entries without a platform; .*\(a\/b\)/);
+      expect(() => nameOf(artifacts("unknown/unknown"))).toThrow("only for: nothing");
+    });
+  });
+
   it("says what there is instead", () => {
     expect(() => choosePlatform(indexOf("linux/arm/v7", "unknown/unknown"), amd64, 'image "i"')).toThrow(
       'choose from image "i": it has no image for linux/amd64, only for: linux/arm/v7',

@@ -315,7 +315,6 @@ describe("a pull that fails leaves nothing", () => {
       "foreign layer",
     ],
     ["unknown", { layers: [layerOf("application/x")] }, "unknown type"],
-    ["an artifact's", { config: { ...layerOf("application/vnd.oci.empty.v1+json") } }, "artifact"],
     ["not as many", { layers: [] }, "1 diff IDs"],
     ["too many", { layers: Array(9).fill(layerOf("application/vnd.oci.image.layer.v1.tar")) }, "limit is 8"],
     ["not an array", { layers: {} }, "/layers"],

@@ -68,7 +68,14 @@ function put(id: string, layers: Layer[], refs: string[] = []) {
   };
   const tags = refs.map((ref) => ({ ref, kind: "tag" as const }));
   durably(store, () =>
-    putImage(store, { image, manifest: Buffer.from("{}"), manifestType: "x", layers, refs: tags }),
+    putImage(store, {
+      image,
+      artifact: null,
+      manifest: Buffer.from("{}"),
+      manifestType: "x",
+      layers,
+      refs: tags,
+    }),
   );
 }
 

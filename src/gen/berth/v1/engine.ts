@@ -137,6 +137,8 @@ export interface ImageSummary {
   /** Milliseconds since the epoch, from the image's config; 0 when it names none. */
   createdMs: bigint;
   pulledAt: bigint;
+  /** Media type of an artifact; empty for an image. */
+  artifactType: string;
 }
 
 export interface InspectRequest {
@@ -1632,7 +1634,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
 };
 
 function createBaseImageSummary(): ImageSummary {
-  return { id: "", repoTags: [], repoDigests: [], size: 0n, createdMs: 0n, pulledAt: 0n };
+  return { id: "", repoTags: [], repoDigests: [], size: 0n, createdMs: 0n, pulledAt: 0n, artifactType: "" };
 }
 
 export const ImageSummary: MessageFns<ImageSummary> = {
@@ -1663,6 +1665,9 @@ export const ImageSummary: MessageFns<ImageSummary> = {
         throw new globalThis.Error("value provided for field message.pulledAt of type int64 too large");
       }
       writer.uint32(48).int64(message.pulledAt);
+    }
+    if (message.artifactType !== "") {
+      writer.uint32(58).string(message.artifactType);
     }
     return writer;
   },
@@ -1728,6 +1733,14 @@ export const ImageSummary: MessageFns<ImageSummary> = {
             message.pulledAt = reader.int64() as bigint;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.artifactType = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1751,6 +1764,7 @@ export const ImageSummary: MessageFns<ImageSummary> = {
     message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : 0n;
     message.createdMs = (object.createdMs !== undefined && object.createdMs !== null) ? BigInt(object.createdMs) : 0n;
     message.pulledAt = (object.pulledAt !== undefined && object.pulledAt !== null) ? BigInt(object.pulledAt) : 0n;
+    message.artifactType = object.artifactType ?? "";
     return message;
   },
 };

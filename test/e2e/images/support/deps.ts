@@ -18,7 +18,7 @@ function loadNative(): NativeLayers {
 export function makeDeps(
   root: string,
   hosts: Record<string, RegistryHostConfig>,
-  more: { keepBlobs?: boolean } = {},
+  more: { keepBlobs?: boolean; maxLayers?: number } = {},
 ): ImageDeps {
   const images = {
     maxManifestBytes: 4 << 20,
