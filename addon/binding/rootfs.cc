@@ -1,3 +1,4 @@
+// makeSnapshot(path): Promise<void>
 // removeTree(path): Promise<void>
 // readBeneath(layers, path, maxBytes): Promise<Buffer | null>
 // treeUsage(path): Promise<{bytes, inodes}>
@@ -13,6 +14,7 @@
 
 #include "../kernel/relabel.h"
 #include "../kernel/overlay_view.h"
+#include "../kernel/snapshot.h"
 #include "../kernel/tree.h"
 #include "../kernel/tree_tar.h"
 #include "translate.h"
@@ -23,7 +25,13 @@ namespace {
 
 constexpr int kPipeBytes = 1 << 20;
 
-// All on threads of their own: a large tree or a sync takes seconds, and the pool has four threads.
+Napi::Value MakeSnapshotDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kPool, [path] { return MakeSnapshot(path); });
+}
+
+// The others on threads of their own: a large tree or a sync takes seconds, and the pool has four threads.
 
 Napi::Value RemoveTreeDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
@@ -121,6 +129,7 @@ Napi::Value TreeTarDoor(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void RegisterRootfs(Napi::Env env, Napi::Object exports) {
+  exports.Set("makeSnapshot", Napi::Function::New(env, MakeSnapshotDoor));
   exports.Set("removeTree", Napi::Function::New(env, RemoveTreeDoor));
   exports.Set("readBeneath", Napi::Function::New(env, ReadBeneathDoor));
   exports.Set("relabel", Napi::Function::New(env, RelabelDoor));

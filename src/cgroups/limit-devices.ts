@@ -9,8 +9,9 @@ export type FilterTarget = Pick<LimitTarget, "cgroupPath" | "missingController">
   Pick<HostFacts, "deviceFilter">;
 
 /**
- * Must come before the first process of the cgroup. Where the kernel cannot filter, the container is refused
- * (FAILED_PRECONDITION), or left unfiltered with a warning when the configuration says so for controllers.
+ * Must have come before a program runs in the cgroup. Where the kernel cannot filter, the container is
+ * refused (FAILED_PRECONDITION), or left unfiltered with a warning when the configuration says so for
+ * controllers.
  */
 export async function limitDevices(
   kernel: CgroupKernel,

@@ -1,5 +1,3 @@
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
 import { applyLimits } from "../cgroups/apply-limits.ts";
 import { limitDevices } from "../cgroups/limit-devices.ts";
 import { refuseDamaged } from "../images/refuse-damaged.ts";
@@ -244,14 +242,31 @@ async function build(
   if (selinux != null && container.config.mounts.some((mount) => mount.selinuxRelabel)) {
     await steps.run("relabel", () => relabelVolumes(deps, container.config, selinux));
   }
-  const rules = deviceRules(planned.input);
-  if (rules !== null) {
-    const { missingController } = deps.config;
-    const target = { cgroupPath: container.cgroupPath, missingController, ...deps.host };
-    await steps.run("devices", () => limitDevices(deps.kernel, call.log, target, rules));
-  }
   const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
-  return { planned, process: await makeProcess(deps, steps, monitor, { pod, container, planned }) };
+  const filtering = filterDevices(deps, call, steps, container, planned);
+  // Hooks and runtimes are programs. Else nothing but the container's init runs before StartContainer.
+  if (container.runtime !== null) await filtering;
+  const [filtered, process] = await Promise.allSettled([
+    filtering,
+    makeProcess(deps, steps, monitor, { pod, container, planned }),
+  ]);
+  if (filtered.status === "rejected") throw filtered.reason;
+  if (process.status === "rejected") throw process.reason;
+  return { planned, process: process.value };
+}
+
+async function filterDevices(
+  deps: ContainerDeps,
+  call: Call,
+  steps: Steps,
+  { cgroupPath }: Container,
+  { input }: PlannedContainer,
+): Promise<void> {
+  const rules = deviceRules(input);
+  if (rules === null) return;
+  const { missingController } = deps.config;
+  const target = { cgroupPath, missingController, ...deps.host };
+  await steps.run("devices", () => limitDevices(deps.kernel, call.log, target, rules));
 }
 
 /** None of them needs another, and each waits for files. All have ended when this does: undo may begin. */
@@ -261,20 +276,15 @@ async function makeParts(
   steps: Steps,
   { pod, image, edits, container }: Parts,
 ): Promise<PlannedContainer> {
-  const [snapshot, cgroup, planned, logs, bundle] = await Promise.allSettled([
+  const [snapshot, cgroup, planned, bundle] = await Promise.allSettled([
     steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
     steps.run("cgroup", () => makeCgroup(deps, call, container)),
     steps.run("plan", () => planContainer(deps, pod, container, image, edits)),
-    steps.run("log-dir", () => makeLogDirectory(container.logPath)),
     container.runtime === null ? null : steps.run("bundle", () => makeBundle(deps, container)),
   ]);
-  for (const part of [snapshot, cgroup, logs, bundle]) if (part.status === "rejected") throw part.reason;
+  for (const part of [snapshot, cgroup, bundle]) if (part.status === "rejected") throw part.reason;
   if (planned.status === "rejected") throw planned.reason;
   return planned.value;
-}
-
-async function makeLogDirectory(logPath: string): Promise<void> {
-  if (logPath !== "") await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
 }
 
 async function makeCgroup(deps: ContainerDeps, call: Call, container: Container): Promise<void> {

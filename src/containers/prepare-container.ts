@@ -1,6 +1,7 @@
-// Has the monitor prepare a container, and makes host directories of volumes that are not there.
+// Has the monitor prepare a container, and makes host directories of volumes and logs that are not there.
 
 import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { KernelError, wrapError } from "../lib/errors.ts";
 import type { Monitor, RuntimeLaunch } from "../monitor/monitor.ts";
 import { encodePlan } from "../spec/encode-plan.ts";
@@ -8,6 +9,9 @@ import { explainPlanFailure } from "../spec/explain-failure.ts";
 import type { Container } from "../types/container.ts";
 import type { Plan } from "../types/plan.ts";
 import type { ProcessRef } from "../types/pod.ts";
+
+/** What the monitor says when it cannot open the log (addon/monitor/log_pump.cc). */
+const OPEN_LOG = "open log";
 
 /** What a foreign runtime needs that makes the process. */
 export interface ForeignLaunch {
@@ -17,8 +21,8 @@ export interface ForeignLaunch {
 
 /**
  * Prepares the container. Volumes are never looked at by the daemon itself, since a look at a dead volume
- * hangs: the container's own process opens them. Only when that finds nothing at a path is a directory
- * made there, as peers do, and the preparation repeated.
+ * hangs: the container's own process opens them, and the monitor its log. Only when they find nothing at a
+ * path is a directory made there, as peers do, and the preparation repeated.
  */
 export async function prepareContainer(
   monitor: Monitor,
@@ -44,22 +48,27 @@ export async function prepareContainer(
     try {
       return await monitor.prepare(request);
     } catch (error) {
-      const missing = missingVolume(container, plan, error);
+      const missing = missingDirectory(container, plan, error);
       if (missing === null || made.has(missing)) {
         throw foreign === undefined
           ? explainPlanFailure(doing, plan, error)
           : await foreign.explain(doing, error);
       }
       made.add(missing);
-      await makeVolume(doing, missing);
+      await makeDirectory(doing, missing);
       await monitor.forget(container.id);
     }
   }
 }
 
-/** The host path of a requested volume that the failed step did not find, or null. */
-function missingVolume(container: Pick<Container, "config">, plan: Plan, error: unknown): string | null {
+/** The host path of a requested volume that the failed step did not find, the log's directory, or null. */
+function missingDirectory(
+  container: Pick<Container, "config" | "logPath">,
+  plan: Plan,
+  error: unknown,
+): string | null {
   if (!(error instanceof KernelError) || error.errno !== "ENOENT") return null;
+  if (error.step === OPEN_LOG) return dirname(container.logPath);
   const index = /^plan:(\d+)$/.exec(error.step)?.[1];
   const step = index === undefined ? undefined : plan.steps[Number(index)];
   if (step?.op !== "open-tree") return null;
@@ -67,10 +76,10 @@ function missingVolume(container: Pick<Container, "config">, plan: Plan, error: 
   return container.config.mounts.some((mount) => mount.hostPath === source) ? source : null;
 }
 
-async function makeVolume(doing: string, path: string): Promise<void> {
+async function makeDirectory(doing: string, path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o755 });
   } catch (error) {
-    throw wrapError(`${doing}: make the missing volume directory "${path}"`, error);
+    throw wrapError(`${doing}: make the missing directory "${path}"`, error);
   }
 }

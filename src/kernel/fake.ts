@@ -164,9 +164,16 @@ export class FakeKernel implements Kernel {
     throw new KernelError("recreateLayer", "ENOSYS", directory);
   }
 
+  // The directories of unit tests are real ones, below a temporary directory.
+
+  async makeSnapshot(path: string): Promise<void> {
+    this.#record("makeSnapshot", path);
+    const { mkdir } = await import("node:fs/promises");
+    for (const name of ["u", "w"]) await mkdir(`${path}/${name}`, { recursive: true });
+  }
+
   async removeTree(path: string): Promise<void> {
     this.#record("removeTree", path);
-    // The directories of unit tests are real ones, below a temporary directory.
     const { rm } = await import("node:fs/promises");
     await rm(path, { recursive: true, force: true });
   }

@@ -214,6 +214,11 @@ export interface LayerKernel extends LayerRecordKernel {
    * a tar holds for one with this file alone.
    */
   unpackLayer(directory: string, limits: UnpackLimits, files?: UnpackFiles, file?: FramedFile): LayerUnpack;
+  /**
+   * A container's writable snapshot at `path`, whose parent exists: "u" (upper, 0755) and "w" (work, 0700),
+   * whatever the umask. Existing ones are fine.
+   */
+  makeSnapshot(path: string): Promise<void>;
   /** Removes a tree without following links or crossing mounts. Missing is fine. */
   removeTree(path: string): Promise<void>;
   /**

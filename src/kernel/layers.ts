@@ -30,6 +30,7 @@ export interface NativeLayers extends NativeRecords {
   layerRoom(handle: unknown): Promise<void>;
   layerFinish(handle: unknown): Promise<UnpackResult>;
   layerAbort(handle: unknown): Promise<void>;
+  makeSnapshot(path: string): Promise<void>;
   removeTree(path: string): Promise<void>;
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
@@ -43,6 +44,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     ...makeRecordKernel(native),
     unpackLayer: (directory, limits, files = {}, file = noFile) =>
       openLayer(native, directory, limits, files, file),
+    makeSnapshot: (path) => translated(native.makeSnapshot(path)),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
     relabel: (path, label) => translated(native.relabel(path, label)),

@@ -20,7 +20,8 @@ export function encoded<Method extends object>(method: Method) {
 
 /** Gives the memory of encoded answers back when they are sent. For servers that have such methods. */
 export const releaseSent: ServerInterceptor = ({ responseSerialize }, call) =>
-  responseSerialize === asItIs ? new ReleasingCall(call) : new ServerInterceptingCall(call);
+  // Others are left as they are: grpc-js asks for nothing but this interface.
+  responseSerialize === asItIs ? new ReleasingCall(call) : (call as ServerInterceptingCall);
 
 class ReleasingCall extends ServerInterceptingCall {
   override sendMessage(answer: EncodedList, sent: () => void): void {

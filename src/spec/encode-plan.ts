@@ -15,76 +15,130 @@ const RECORD_BYTES = 64;
 const STRINGS_AT = 32;
 const MAX_STEPS = 4096;
 const PID_NAMESPACES = { own: 0, pod: 1, container: 2 } as const;
+const ALIGNMENT = 8;
+const LOW_HALF = 0x1_0000_0000;
 
-/** Lays a plan out. INVALID_ARGUMENT when a string holds a NUL or there are more than 4096 steps. */
+type StepString = NonNullable<ReturnType<typeof encodeStep>["strings"]>[number];
+
+/**
+ * Lays a plan out. INVALID_ARGUMENT when a string holds a NUL or there are more than 4096 steps. Every create
+ * and exec waits for this, mostly in code that no compiler has looked at yet: so few calls, little garbage.
+ */
 export function encodePlan(plan: Plan): Uint8Array {
   if (plan.steps.length > MAX_STEPS) {
     throw new BerthError("INVALID_ARGUMENT", `plan of ${plan.steps.length} steps: at most ${MAX_STEPS} work`);
   }
-  const blobOffset = HEADER_BYTES + RECORD_BYTES * plan.steps.length;
-  const records = Buffer.alloc(blobOffset);
-  const blob = new Blob();
-  plan.steps.forEach((step, index) => {
-    writeRecord(records, HEADER_BYTES + RECORD_BYTES * index, step, blob);
-  });
-  records.writeUInt32LE(MAGIC, 0);
-  records.writeUInt16LE(VERSION, 4);
-  records.writeUInt16LE(plan.steps.length, 6);
-  records.writeUInt32LE(plan.cloneFlags, 8);
-  records.writeUInt32LE(PID_NAMESPACES[plan.pidNamespace], 12);
-  records.writeUInt32LE(blobOffset, 16);
-  records.writeUInt32LE(blobOffset + blob.size, 20);
-  return Buffer.concat([records, ...blob.parts]);
+  const layout = new Layout(HEADER_BYTES + RECORD_BYTES * plan.steps.length);
+  let at = HEADER_BYTES;
+  for (const step of plan.steps) {
+    writeRecord(layout, at, step);
+    at += RECORD_BYTES;
+  }
+  const { view } = layout;
+  view.setUint32(0, MAGIC, true);
+  view.setUint16(4, VERSION, true);
+  view.setUint16(6, plan.steps.length, true);
+  view.setUint32(8, plan.cloneFlags, true);
+  view.setUint32(12, PID_NAMESPACES[plan.pidNamespace], true);
+  view.setUint32(16, layout.blobOffset, true);
+  view.setUint32(20, layout.end, true);
+  return layout.bytes.subarray(0, layout.end);
 }
 
-/** Strings in the order they were added. */
-class Blob {
-  readonly parts: Uint8Array[] = [];
-  size = 0;
+/** The buffer: records first, then strings in the order they were added. What nobody wrote is zero. */
+class Layout {
+  readonly blobOffset: number;
+  bytes: Buffer;
+  view: DataView;
+  /** Behind the last string and its NUL. */
+  end: number;
 
-  /** Returns the offset of the bytes. Aligned, because filters and group lists are arrays of structures. */
-  add(bytes: Uint8Array): number {
-    const padding = -this.size & (ALIGNMENT - 1);
-    const offset = this.size + padding;
-    this.parts.push(new Uint8Array(padding), bytes, NUL);
-    this.size = offset + bytes.length + 1;
-    return offset;
+  constructor(blobOffset: number) {
+    this.blobOffset = blobOffset;
+    this.bytes = Buffer.alloc(2 * blobOffset);
+    this.view = viewOf(this.bytes);
+    this.end = blobOffset;
+  }
+
+  /** Adds bytes and notes their place at `pair`. Aligned: filters and groups are arrays of structures. */
+  addBytes(pair: number, bytes: Uint8Array): void {
+    const from = this.#begin(bytes.length);
+    this.bytes.set(bytes, from);
+    this.#finish(pair, from, bytes.length);
+  }
+
+  /** The same of a text. */
+  addText(pair: number, text: string, encoding: "utf8" | "latin1"): void {
+    const from = this.#begin(3 * text.length);
+    this.#finish(pair, from, this.bytes.write(text, from, encoding));
+  }
+
+  /** Makes room for a string of at most `atMost` bytes and its NUL, and returns where it goes. */
+  #begin(atMost: number): number {
+    const blobBytes = this.end - this.blobOffset;
+    const from = this.end + (-blobBytes & (ALIGNMENT - 1));
+    const needed = from + atMost + 1;
+    if (needed > this.bytes.length) {
+      const larger = Buffer.alloc(2 * needed);
+      this.bytes.copy(larger, 0, 0, this.end);
+      this.bytes = larger;
+      this.view = viewOf(larger);
+    }
+    return from;
+  }
+
+  #finish(pair: number, from: number, length: number): void {
+    this.view.setUint32(pair, from - this.blobOffset, true);
+    this.view.setUint32(pair + 4, length, true);
+    this.end = from + length + 1;
   }
 }
 
-const NUL = new Uint8Array(1);
-const ALIGNMENT = 8;
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
 
-function writeRecord(records: Buffer, at: number, step: PlanStep, blob: Blob): void {
-  const fields = encodeStep(step);
-  const [slot, options] = [fields.slot ?? 0, fields.options ?? 0];
-  records.writeUInt16LE(OP_NUMBERS[step.op], at);
-  records.writeUInt16LE(slot, at + 2);
-  records.writeUInt32LE(options, at + 4);
-  records.writeBigUInt64LE(unsigned(fields.a), at + 8);
-  records.writeBigUInt64LE(unsigned(fields.b), at + 16);
-  records.writeBigUInt64LE(unsigned(fields.c), at + 24);
-  (fields.strings ?? []).forEach((value, index) => {
-    const bytes = bytesOfField(step, value);
-    records.writeUInt32LE(blob.add(bytes), at + STRINGS_AT + 8 * index);
-    records.writeUInt32LE(bytes.length, at + STRINGS_AT + 8 * index + 4);
-  });
+function writeRecord(layout: Layout, at: number, step: PlanStep): void {
+  const { slot, options, a, b, c, strings } = encodeStep(step);
+  const { view } = layout;
+  view.setUint16(at, OP_NUMBERS[step.op], true);
+  if (slot !== undefined) view.setUint16(at + 2, slot, true);
+  if (options !== undefined) view.setUint32(at + 4, options, true);
+  if (a !== undefined) writeWide(view, at + 8, a);
+  if (b !== undefined) writeWide(view, at + 16, b);
+  if (c !== undefined) writeWide(view, at + 24, c);
+  if (strings === undefined) return;
+  let pair = at + STRINGS_AT;
+  for (const field of strings) {
+    addString(layout, pair, step, field);
+    pair += 8;
+  }
 }
 
 /** Two's complement, so that -1 is "infinite". */
-function unsigned(value: number | bigint | undefined): bigint {
-  return BigInt.asUintN(64, BigInt(value ?? 0));
+function writeWide(view: DataView, at: number, value: number | bigint): void {
+  if (typeof value === "bigint") {
+    view.setBigUint64(at, value, true);
+    return;
+  }
+  view.setUint32(at, value, true);
+  view.setUint32(at + 4, Math.floor(value / LOW_HALF), true);
 }
 
 /** A string, a list of strings (separated by NUL), or bytes as they are. */
-function bytesOfField(step: PlanStep, field: StepString): Uint8Array {
-  if (field instanceof Uint8Array) return field;
-  const { values, encoding } = typeof field === "string" ? { values: [field], encoding: undefined } : field;
-  for (const value of values) {
-    if (!value.includes("\0")) continue;
-    throw new BerthError("INVALID_ARGUMENT", `${describeStep(step)}: a NUL byte in ${JSON.stringify(value)}`);
+function addString(layout: Layout, pair: number, step: PlanStep, field: StepString): void {
+  if (typeof field === "string") {
+    refuseNul(step, field);
+    layout.addText(pair, field, "utf8");
+  } else if (field instanceof Uint8Array) {
+    layout.addBytes(pair, field);
+  } else {
+    for (const value of field.values) refuseNul(step, value);
+    layout.addText(pair, field.values.join("\0"), field.encoding ?? "utf8");
   }
-  return Buffer.from(values.join("\0"), encoding ?? "utf8");
 }
 
-type StepString = NonNullable<ReturnType<typeof encodeStep>["strings"]>[number];
+function refuseNul(step: PlanStep, value: string): void {
+  if (!value.includes("\0")) return;
+  throw new BerthError("INVALID_ARGUMENT", `${describeStep(step)}: a NUL byte in ${JSON.stringify(value)}`);
+}

@@ -180,12 +180,12 @@ export function encodeStep(step: PlanStep): StepFields {
 }
 
 /** Bit n is set when the n-th flag is. */
-function bits(...flags: readonly boolean[]): number {
-  return flags.reduce((value, flag, index) => value | (flag ? 1 << index : 0), 0);
+function bits(first: boolean, second = false, third = false): number {
+  return (first ? 1 : 0) | (second ? 2 : 0) | (third ? 4 : 0);
 }
 
-function pair(high: number, low: number): bigint {
-  return (BigInt(high) << 32n) | BigInt(low);
+function pair(high: number, low: number): number | bigint {
+  return high === 0 ? low : (BigInt(high) << 32n) | BigInt(low);
 }
 
 function groupBytes(groups: readonly number[]): Uint8Array {

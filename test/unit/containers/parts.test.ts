@@ -16,7 +16,7 @@ import { containerConfig, podConfig } from "./world.ts";
 describe("prepareContainer", () => {
   const events = { onExit() {}, onLost() {} };
 
-  function setUp(source: string, hostPath: string) {
+  function setUp(source: string, hostPath: string, logPath = "") {
     const monitor = new FakeMonitor("p", events, {
       failures: new Map(),
       spawn: () => ({ pid: 5, startTime: 6 }),
@@ -45,7 +45,7 @@ describe("prepareContainer", () => {
     const container = {
       id: "c",
       cgroupPath: "/cg/c",
-      logPath: "",
+      logPath,
       config: containerConfig({ mounts: [mount] }),
     };
     const prepare = monitor.prepare.bind(monitor);
@@ -55,7 +55,7 @@ describe("prepareContainer", () => {
       if (!existsSync(source)) throw new KernelError("plan:1", "ENOENT", source);
       return await prepare(request);
     };
-    return { run: () => prepareContainer(monitor, container, plan), tries: () => tries };
+    return { monitor, run: () => prepareContainer(monitor, container, plan), tries: () => tries };
   }
 
   function directory(): string {
@@ -69,6 +69,18 @@ describe("prepareContainer", () => {
     const { run, tries } = setUp(path, path);
     expect(await run()).toEqual({ pid: 5, startTime: 6 });
     expect(tries()).toBe(2);
+  });
+
+  test("makes the log's directory when the monitor misses it", async () => {
+    const path = directory();
+    const { monitor, run, tries } = setUp(path, path, join(path, "logs/c/0.log"));
+    const prepare = monitor.prepare.bind(monitor);
+    monitor.prepare = async (request) => {
+      if (existsSync(join(path, "logs/c"))) return await prepare(request);
+      throw new KernelError("open log", "ENOENT", request.logPath);
+    };
+    expect(await run()).toEqual({ pid: 5, startTime: 6 });
+    expect(tries()).toBe(1);
   });
 
   test("makes nothing that no mount asks for", async () => {

@@ -38,6 +38,7 @@ export function fakeLayers(): FakeLayers {
     async *recreateLayer(directory) {
       yield await readFile(join(directory, "content.tar"));
     },
+    async makeSnapshot() {},
     async removeTree(path) {
       await rm(path, { recursive: true, force: true });
     },
