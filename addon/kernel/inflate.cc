@@ -19,9 +19,21 @@ class CopyInflater : public Inflater {
   Result Finish() override { return Result::success(); }
 };
 
+bool StartsWith(const uint8_t* head, size_t size, const char* magic, size_t length) {
+  return size >= length && memcmp(head, magic, length) == 0;
+}
+
 }  // namespace
 
 std::unique_ptr<Inflater> MakeCopyInflater() { return std::make_unique<CopyInflater>(); }
+const char* ForeignCompression(const uint8_t* head, size_t size) {
+  if (StartsWith(head, size, "BZh", 3)) return "layer: compressed with bzip2; layers use gzip or zstd";
+  if (StartsWith(head, size, "\xfd\x37\x7a\x58", 4))
+    return "layer: compressed with xz; layers use gzip or zstd";
+  if (StartsWith(head, size, "\x04\x22\x4d\x18", 4))
+    return "layer: compressed with lz4; layers use gzip or zstd";
+  return nullptr;
+}
 
 std::unique_ptr<Inflater> MakeInflater(const uint8_t* head, size_t size, bool* plain) {
   *plain = false;

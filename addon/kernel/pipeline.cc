@@ -192,6 +192,7 @@ Result Pipeline::InflateStream() {
     {
       std::lock_guard lock(mutex_);
       plain_ = plain;
+      foreign_ = plain ? ForeignCompression(head.data(), head.size()) : nullptr;
     }
     return InflatePiece(inflater.get(), Bytes{head.data(), head.size()});
   };
@@ -294,7 +295,9 @@ Result Pipeline::UnpackTar() {
   if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
   if (!result.ok()) {
     std::lock_guard lock(mutex_);
-    if (plain_ && entries == 0 && strcmp(result.step, kTarBadHeader) == 0)
+    if (entries == 0 && foreign_ != nullptr && result.error == EBADMSG)
+      result = Result::failure(foreign_, EBADMSG);
+    else if (plain_ && entries == 0 && strcmp(result.step, kTarBadHeader) == 0)
       result = Result::failure("layer: neither gzip, zstd nor tar", EBADMSG);
     return result;
   }

@@ -94,6 +94,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   std::condition_variable changed_;
   int running_ = 0;
   bool plain_ = false;
+  const char* foreign_ = nullptr;  // see ForeignCompression
   bool hashed_blob_ = false;
   bool hashed_tar_ = false;
   Result failure_;

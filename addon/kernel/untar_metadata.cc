@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -26,6 +27,19 @@ int WriteAll(int fd, Bytes bytes, int64_t offset) {
   return 0;
 }
 
+/// What is the layer's fault is told apart from what is the disk's. `fd` is on the layer's file system.
+Result XattrFailure(int fd, const char* path) {
+  int error = errno;
+  struct statvfs room;
+  // ext4 says so of attributes that do not fit into one block, too.
+  bool full = error == ENOSPC && (fstatvfs(fd, &room) != 0 || room.f_bfree == 0);
+  if (error == E2BIG || error == ERANGE || (error == ENOSPC && !full))
+    return Result::failure("tar: extended attributes are too large for the file system", E2BIG, path);
+  if (error == EPERM || error == EINVAL || error == EOPNOTSUPP)
+    return Result::failure("tar: extended attribute cannot be set", error, path);
+  return Result::failure("setxattr", error, path);
+}
+
 }  // namespace
 
 Result UntarWriter::WriteData(const TarEntry& entry, int fd) {
@@ -40,8 +54,11 @@ Result UntarWriter::WriteData(const TarEntry& entry, int fd) {
 }
 
 Result UntarWriter::WriteRuns(const TarEntry& entry, int fd) {
-  if (ftruncate(fd, static_cast<off_t>(entry.file_size)) != 0)
-    return Result::last("ftruncate", entry.path.c_str());
+  if (ftruncate(fd, static_cast<off_t>(entry.file_size)) != 0) {
+    bool large = errno == EFBIG || errno == EINVAL;
+    return Result::last(large ? "tar: sparse file is too large for the file system" : "ftruncate",
+                        entry.path.c_str());
+  }
   Bytes piece;
   for (const SparseRun& run : entry.runs) {
     uint64_t offset = run.offset;
@@ -70,8 +87,7 @@ Result UntarWriter::SetFileMetadata(const TarEntry& entry, const Place& place, i
   if ((entry.mode & 07000) != 0 && fchmod(fd, entry.mode) != 0) return Result::last("fchmod", path);
   for (const auto& [name, value] : entry.xattrs) {
     if (!XattrAllowed(name)) continue;
-    if (fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0)
-      return Result::last("fsetxattr", path);
+    if (fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0) return XattrFailure(fd, path);
   }
   timespec times[2] = {{0, UTIME_OMIT}, entry.mtime};
   return futimens(fd, times) == 0 ? Result::success() : Result::last("futimens", path);
@@ -93,7 +109,7 @@ Result UntarWriter::SetMetadata(const TarEntry& entry, const Place& place) {
   for (const auto& [key, value] : entry.xattrs) {
     if (!XattrAllowed(key)) continue;
     if (SetXattrAt(parent, place.name, key.c_str(), value.data(), value.size()) != 0)
-      return Result::last("lsetxattr", path);
+      return XattrFailure(parent, path);
   }
   if (directory) return Result::success();  // its time is set at the end
   timespec times[2] = {{0, UTIME_OMIT}, entry.mtime};

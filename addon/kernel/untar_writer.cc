@@ -175,7 +175,9 @@ Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
     if (!result.ok()) return result;
     failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
   }
-  return failed == 0 ? Result::success() : Result::last("linkat", place.path.c_str());
+  if (failed == 0) return Result::success();
+  return Result::last(errno == EMLINK ? "tar: more hard links than the file system allows" : "linkat",
+                      place.path.c_str());
 }
 
 /// Whether the tar could still be made again without what is there: a symlink may have been the way to files.

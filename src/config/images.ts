@@ -6,12 +6,14 @@ import { BerthError } from "../lib/errors.ts";
 import type { CollectionConfig, ImagePin, ImagesConfig } from "../types/config.ts";
 
 const count = Type.Integer({ minimum: 1 });
+/** overlayfs stacks 500 layers, and an image volume has an empty one below (OVL_MAX_STACK in the kernel). */
+const mostLayers = 499;
 const percent = Type.Integer({ minimum: 1, maximum: 100 });
 
 export const ImagesSchema = Type.Object({
   max_manifest_bytes: Type.Optional(count),
   max_config_bytes: Type.Optional(count),
-  max_layers: Type.Optional(count),
+  max_layers: Type.Optional(Type.Integer({ minimum: 1, maximum: mostLayers })),
   max_layer_unpacked_bytes: Type.Optional(count),
   max_layer_entries: Type.Optional(count),
   parallel_layers: Type.Optional(count),
@@ -35,7 +37,7 @@ export function imagesOf(table: ImagesTable = {}): ImagesConfig {
   return {
     maxManifestBytes: table.max_manifest_bytes ?? 4 * 1024 * 1024,
     maxConfigBytes: table.max_config_bytes ?? 8 * 1024 * 1024,
-    maxLayers: table.max_layers ?? 512,
+    maxLayers: table.max_layers ?? mostLayers,
     maxLayerUnpackedBytes: table.max_layer_unpacked_bytes ?? 64 * 1024 ** 3,
     maxLayerEntries: table.max_layer_entries ?? 4_000_000,
     parallelLayers: table.parallel_layers ?? defaultParallelLayers(availableParallelism()),
@@ -72,7 +74,8 @@ function collectionOf(table: ImagesTable["gc"] = {}): CollectionConfig {
 
 /**
  * A pattern as references are kept: with their host, and ":latest" where neither tag nor digest is named. One
- * with a "*" or a "?" is matched with the whole reference, "*" standing for slashes too.
+ * with a "*", a "?" or a "[" (but that of an IPv6 host) is matched with the whole reference, "*" standing for
+ * slashes too.
  */
 function pinOf(text: string): ImagePin {
   if (text === "*") return { pattern: text, exact: false };
@@ -83,6 +86,8 @@ function pinOf(text: string): ImagePin {
   const host = hasHost ? first : "docker.io";
   const rest = hasHost ? text.slice(slash + 1) : text;
   const path = host === "docker.io" && !rest.includes("/") ? `library/${rest}` : rest;
-  if (/[*?]/.test(text)) return { pattern: `${host}/${path}`, exact: false };
+  if (/[*?]/.test(text) || path.includes("[")) {
+    return { pattern: `${host.replace("[", "[[]")}/${path}`, exact: false };
+  }
   return { pattern: `${host}/${path}${/[:@]/.test(path) ? "" : ":latest"}`, exact: true };
 }

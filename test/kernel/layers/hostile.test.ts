@@ -1,6 +1,7 @@
 // Layers made by somebody who means harm: each is refused with an error that says why, and nothing outside of
 // the layer's directory is touched.
 
+import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -204,6 +205,7 @@ test("damaged compression", async () => {
   const zstd = zstdCompressSync(tar);
   const wrongCrc = Buffer.from(gzip);
   wrongCrc.writeUInt32LE(0, gzip.length - 8);
+  const begins = (magic: string) => Buffer.concat([Buffer.from(magic, "hex"), Buffer.alloc(2000, 7)]);
   const cases: [Buffer, RegExp][] = [
     [gzip.subarray(0, gzip.length - 1), /gzip: stream is truncated/],
     [gzip.subarray(0, gzip.length >> 1), /gzip: stream is truncated/],
@@ -216,13 +218,45 @@ test("damaged compression", async () => {
     [Buffer.concat([zstd, Buffer.from("garbage")]), /zstd: /],
     [Buffer.concat([zstd.subarray(0, 40), Buffer.alloc(400, 0x55)]), /zstd: /],
     [Buffer.from("<html>not found</html>".repeat(100)), /neither gzip, zstd nor tar/],
-    [Buffer.from("BZh9"), /truncated|neither/],
+    [Buffer.from("BZh9"), /compressed with bzip2/],
+    [begins("425a6839314159265359"), /compressed with bzip2; layers use gzip or zstd/],
+    [begins("fd377a585a000004e6d6b446"), /compressed with xz/],
+    [begins("04224d186440a7"), /compressed with lz4/],
   ];
   for (const [blob, message] of cases) {
     const error = await failure(blob);
     expect(error.message).toMatch(message);
     expect(error.code).toBe("INVALID_ARGUMENT");
   }
+});
+
+test("a file whose name looks like a magic is a file", async () => {
+  const directory = scratch.fresh();
+  await unpack(directory, makeTar([{ path: "BZh9", data: "x" }]));
+  expect(readdirSync(directory)).toEqual(["BZh9"]);
+});
+
+const attribute = (name: string, value: Uint8Array | string) => ({ [`SCHILY.xattr.${name}`]: value });
+
+test("attributes that nothing takes are the layer's fault", async () => {
+  const large = attribute("user.large", Buffer.alloc(65_537));
+  await refused([{ path: "a", data: "x", pax: large }], /extended attribute is too large/);
+  await refused([{ path: "a", type: "6", pax: attribute("user.k", "v") }], /attribute cannot be set/);
+  await refused([{ path: "a", type: "2", link: "b", pax: attribute("user.k", "v") }], /cannot be set/);
+  await refused([{ path: "a", pax: attribute("security.capability", "v") }], /cannot be set/);
+});
+
+test("what the file system cannot hold is the layer's fault, not that of a full disk", async (context) => {
+  const kind = execFileSync("stat", ["-f", "-c", "%T", scratch.path], { encoding: "utf8" }).trim();
+  context.skip(kind !== "ext2/ext3", `the limits in here are those of ext4, not of ${kind}`);
+  const names = Array.from({ length: 250 }, (_, n) => attribute(`user.k${n}`, Buffer.alloc(1000, 65)));
+  const many = Object.assign({}, ...names);
+  await refused([{ path: "a", data: "x", pax: many }], /attributes are too large for the file system/);
+  await refused([{ path: "d/", type: "5", pax: many }], /attributes are too large for the file system/);
+  const sparse = { "GNU.sparse.size": "9000000000000000000", "GNU.sparse.map": "" };
+  await refused([{ path: "a", pax: sparse }], /sparse file is too large for the file system/);
+  const links = Array.from({ length: 65_100 }, (_, n) => ({ path: `l${n}`, type: "1", link: "f" }));
+  await refused([{ path: "f" }, ...links], /more hard links than the file system allows/);
 });
 
 test("a bomb of zeros stops at the limit", async () => {

@@ -182,6 +182,20 @@ test("extended attributes are compared by verify", async () => {
   ]);
 });
 
+test("capabilities that the kernel gives back in another form are no damage", async () => {
+  const capability = (root: string) => Buffer.from(`0100000300200000${"00".repeat(12)}${root}`, "hex");
+  const entry = (path: string, root: string) => ({
+    path,
+    pax: { "SCHILY.xattr.security.capability": capability(root) },
+  });
+  const tar = makeTar([entry("root's", "00000000"), entry("other's", "a0860100")]);
+  const { root, record } = await unpacked(tar);
+  expect((await kernel.verifyLayer(root, record)).damaged).toEqual([]);
+  const other = `0x0100000201000000${"00".repeat(12)}`;
+  execFileSync("setfattr", ["-n", "security.capability", "-v", other, join(root, "root's")]);
+  expect((await kernel.verifyLayer(root, record)).damaged).toMatchObject([{ path: "root's" }]);
+});
+
 test("an entry that replaces another is found out when unpacking, and said", async () => {
   const cases: TarEntrySpec[][] = [
     [

@@ -38,6 +38,7 @@ describe("the file", () => {
       'key "registry.proxy.http" must be http://, https://, socks5://',
     ],
     ['[registry.proxy]\nhttps = "socks5h://u:@x:1"', 'key "registry.proxy.https" must be http://'],
+    ["[images]\nmax_layers = 500", 'key "images.max_layers" must be <= 499'],
     ['[registry.proxy]\nhttp = "ftp://x"', 'key "registry.proxy.http" must be http://, https://, socks5://'],
     ['[registry.hosts."r.io"]\nproxy = "socks4://x"', 'key "registry.hosts.r.io.proxy" must be http://'],
     ["root = 3", 'key "root" must be string'],

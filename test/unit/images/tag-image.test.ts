@@ -118,6 +118,8 @@ describe("pins", () => {
     ["*", true],
     ["reg.test/a/b@sha256:*", true],
     ["reg.test/a/c:*", false],
+    ["reg.test/a/[ab]:v[0-9]", true],
+    ["reg.test/a/b:v[2-9]", false],
     ["a/b:v1", false],
   ])("%s: %s", async (pattern, pinned) => {
     makeImage(registry, "a/b", "v1", ["one"]);
@@ -127,13 +129,21 @@ describe("pins", () => {
   });
 
   it("are completed as references are", () => {
-    const patterns = ["busybox", "busybox:1", "user/app*", "localhost:5000/x", "docker.io/pause*"];
+    const patterns = [
+      "busybox",
+      "busybox:1",
+      "user/app*",
+      "localhost:5000/x",
+      "docker.io/pause*",
+      "[::1]:5/x:*",
+    ];
     expect(imagesOf({ pinned: patterns }).pinned.map(({ pattern }) => pattern)).toEqual([
       "docker.io/library/busybox:latest",
       "docker.io/library/busybox:1",
       "docker.io/user/app*",
       "localhost:5000/x:latest",
       "docker.io/library/pause*",
+      "[[]::1]:5/x:*",
     ]);
   });
 });
