@@ -6,6 +6,7 @@ import { messageOf } from "../lib/errors.ts";
 import { findContainer } from "../store/containers.ts";
 import { touchImage } from "../store/images.ts";
 import type { BerthEvent } from "../types/events.ts";
+import type { ContainerId, Micros } from "../types/ids.ts";
 import { checkLayers } from "./check-layers.ts";
 import { collectImages } from "./collect-images.ts";
 import type { ImageDeps } from "./deps.ts";
@@ -41,14 +42,21 @@ export class ImageCollector {
 
   onEvent(event: BerthEvent): void {
     if (event.type === "container-created") {
-      const container = findContainer(this.#deps.store, event.containerId);
-      if (container !== null) touchImage(this.#deps.store, container.imageId, event.at);
+      this.#noteUse(event.containerId, event.at);
     } else if (event.type === "image-pulled") {
       this.#measure();
       this.#collectSoon();
     } else if (event.type === "container-removed") {
       this.#collectSoon();
     }
+  }
+
+  /** Of the images that it mounts too: an artifact is never used otherwise. */
+  #noteUse(id: ContainerId, at: Micros): void {
+    const container = findContainer(this.#deps.store, id);
+    if (container === null) return;
+    const mounted = container.config.mounts.map(({ image }) => image?.imageRef ?? "");
+    for (const used of new Set([container.imageId, ...mounted])) touchImage(this.#deps.store, used, at);
   }
 
   async collect(): Promise<void> {

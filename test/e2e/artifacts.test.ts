@@ -3,8 +3,9 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
+import Database from "better-sqlite3";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { Image } from "../../src/gen/runtime/v1/api.ts";
+import { type Image, NamespaceMode } from "../../src/gen/runtime/v1/api.ts";
 import { digestOf, fetchManifest, MODEL_TYPE, makeArtifact, pushArtifact } from "../images/artifact.ts";
 import { startRegistry } from "../images/registry.ts";
 import { BUSYBOX, Stage } from "./support/stage.ts";
@@ -49,7 +50,11 @@ const volume = (image: string, more: object = {}) => ({
 const sh = async (id: string, command: string) => await stage.exec(id, "sh", "-c", command);
 
 const inUserns = {
-  linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 0, uids: RANGE, gids: RANGE } } } },
+  linux: {
+    securityContext: {
+      namespaceOptions: { usernsOptions: { mode: NamespaceMode.POD, uids: RANGE, gids: RANGE } },
+    },
+  },
 };
 
 describe.each([
@@ -98,6 +103,28 @@ describe.each([
     const id = await stage.run(pod, "c", BUSYBOX, SLEEP, { ...changes, ...volume(many) });
     expect((await sh(id, "find /data -type f | wc -l; cat /data/d/0/7 /data/d/1/498")).out).toBe("499\n7498");
   });
+});
+
+test("on kernels before 6.7 too, whose mount(2) takes all layers in one page", async () => {
+  const older = await Stage.make([BUSYBOX], [], { head: "force_legacy_overlay = true" });
+  try {
+    // The numbers of layers get longer: from here on four digits.
+    await older.daemon.stop();
+    const database = new Database(join(older.daemon.scratch.root, "berth.db"));
+    database.exec("UPDATE sqlite_sequence SET seq = 100000 WHERE name = 'layers'");
+    database.close();
+    await older.daemon.start();
+    for (const image of [many, empty]) await older.daemon.ask("pullImage", { image: { image } });
+    const pod = await older.runPod("many", inUserns);
+    const id = await older.run(pod, "c", BUSYBOX, SLEEP, { ...inUserns, ...volume(many) });
+    expect((await older.exec(id, "sh", "-c", "find /data -type f | wc -l; cat /data/d/1/498")).out).toBe(
+      "499\n498",
+    );
+    const none = await older.run(pod, "none", BUSYBOX, SLEEP, { ...inUserns, ...volume(empty) });
+    expect((await older.exec(none, "ls", "-A", "/data")).out).toBe("");
+  } finally {
+    await older.remove();
+  }
 });
 
 test("one with more blobs is refused when it is pulled", async () => {

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkLayers } from "../../../src/images/check-layers.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
@@ -13,6 +13,7 @@ import { verifyImage } from "../../../src/images/verify-image.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { listBlobs } from "../../../src/store/blobs.ts";
 import { listImageRows } from "../../../src/store/images.ts";
+import { makeArtifact, pushArtifact } from "../../images/artifact.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { makeDeps } from "./support/deps.ts";
 import { makeUmociImage, pushLayout } from "./support/umoci-image.ts";
@@ -25,6 +26,11 @@ beforeAll(async () => {
   folder = mkdtempSync("/tmp/berth-e2e-images-");
   registry = await startRegistry();
   pushLayout(makeUmociImage(folder), `${registry.host}/e2e/app:v1`);
+  const files = ["one", "deep/er/two", "three"].map((title) => ({
+    title,
+    bytes: Buffer.from(title.repeat(9)),
+  }));
+  await pushArtifact(registry.host, "e2e/artifact:v1", makeArtifact(files));
 });
 afterAll(async () => {
   await registry.stop();
@@ -43,40 +49,46 @@ function die(...args: string[]): void {
   expect(died.signal, died.stderr).toBe("SIGKILL");
 }
 
-it.each([
-  ["resolve", "after"],
-  ["fetch-config", "after"],
-  ["unpack-layers", "before"],
-  ["place-layer", "before"],
-  ["place-layer", "after"],
-  ["unpack-layers", "after"],
-  ["keep-blobs", "after"],
-  ["commit", "before"],
-  ["commit", "after"],
-  ["record", "before"],
-  ["record", "after"],
-])("death %s %s", async (step, when) => {
-  const reference = `${registry.host}/e2e/app:v1`;
-  die(reference, step, when);
-  const deps = makeDeps(root, {}, { keepBlobs: true });
-  try {
-    await sweepImages(deps, backgroundCall());
-    const committed = (step === "commit" && when === "after") || step === "record";
-    const before = listImageRows(deps.store);
-    expect(before).toHaveLength(committed ? 1 : 0);
-    const id = await pullImage(deps, backgroundCall(), { image: reference });
-    expect(listImageRows(deps.store)).toMatchObject([{ id, layers: { length: 3 } }]);
-    expect(namesIn(deps.paths.staging)).toEqual([]);
-    expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
-    expect(namesIn(join(deps.paths.blobs, "sha256"))).toHaveLength(3);
-    expect(listBlobs(deps.store)).toHaveLength(3);
-    await checkLayers(deps, backgroundCall());
-    expect(namesIn(deps.paths.imageRecords)).toEqual([`${id.slice("sha256:".length)}.json`]);
-    expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, missing: [] });
-  } finally {
-    await deps.registry.close();
-    deps.store.close();
-  }
+/** The blobs of files are never kept: the files are the blobs. */
+describe.each([
+  ["an image", "e2e/app:v1", 3],
+  ["an artifact", "e2e/artifact:v1", 0],
+])("a pull of %s", (_, name, kept) => {
+  it.each([
+    ["resolve", "after"],
+    ["fetch-config", "after"],
+    ["unpack-layers", "before"],
+    ["place-layer", "before"],
+    ["place-layer", "after"],
+    ["unpack-layers", "after"],
+    ["keep-blobs", "after"],
+    ["commit", "before"],
+    ["commit", "after"],
+    ["record", "before"],
+    ["record", "after"],
+  ])("death %s %s", async (step, when) => {
+    const reference = `${registry.host}/${name}`;
+    die(reference, step, when);
+    const deps = makeDeps(root, {}, { keepBlobs: true });
+    try {
+      await sweepImages(deps, backgroundCall());
+      const committed = (step === "commit" && when === "after") || step === "record";
+      const before = listImageRows(deps.store);
+      expect(before).toHaveLength(committed ? 1 : 0);
+      const id = await pullImage(deps, backgroundCall(), { image: reference });
+      expect(listImageRows(deps.store)).toMatchObject([{ id, layers: { length: 3 } }]);
+      expect(namesIn(deps.paths.staging)).toEqual([]);
+      expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
+      expect(namesIn(join(deps.paths.blobs, "sha256"))).toHaveLength(kept);
+      expect(listBlobs(deps.store)).toHaveLength(kept);
+      await checkLayers(deps, backgroundCall());
+      expect(namesIn(deps.paths.imageRecords)).toEqual([`${id.slice("sha256:".length)}.json`]);
+      expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, missing: [] });
+    } finally {
+      await deps.registry.close();
+      deps.store.close();
+    }
+  });
 });
 
 it.each([

@@ -12,7 +12,7 @@ import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { minPartialBytes } from "../../../src/images/unpack-blob.ts";
-import { mediaTypes } from "../../../src/types/oci-image.ts";
+import { annotationKeys, mediaTypes } from "../../../src/types/oci-image.ts";
 import { sha256 } from "../../unit/images/support/fake-layers.ts";
 import { RegistryServer } from "../../unit/images/support/registry-server.ts";
 import { seededRandom } from "../../unit/support/random.ts";
@@ -29,9 +29,9 @@ const PAUSE_MS = 4;
 const random = seededRandom(SEED);
 const registry = new RegistryServer();
 const daemon = new Daemon();
-const blobs: Buffer[] = [];
+let blobs: Buffer[] = [];
 /** Hash of each layer's tree. */
-const trees: string[] = [];
+let trees: string[] = [];
 /** Which layer a tree is of. */
 const numbers = new Map<string, number>();
 /** Bytes of each blob that were sent since the last look. */
@@ -53,7 +53,6 @@ beforeAll(async () => {
     void trickle(response, digest, bytes.subarray(first));
     return true;
   };
-  reference = await makeSlowImage();
   await daemon.start();
 });
 afterAll(async () => {
@@ -70,6 +69,26 @@ async function trickle(response: ServerResponse, digest: string, bytes: Buffer):
     await sleep(PAUSE_MS);
   }
   response.end();
+}
+
+/** An artifact of random files, each below a directory with the layer's number. */
+async function makeSlowArtifact(): Promise<string> {
+  const layers = LAYERS.map((size, n) => {
+    const bytes = createHash("shake256", { outputLength: size }).update(`file ${n}`).digest();
+    const { digest } = registry.addBlob(bytes);
+    blobs.push(registry.blobs.get(digest) as Buffer);
+    const annotations = { [annotationKeys.title]: `layer${n}/file` };
+    return { mediaType: "application/x-test", digest, size, annotations };
+  });
+  const config = registry.addBlob(Buffer.from("{}"));
+  const manifest = {
+    schemaVersion: 2,
+    artifactType: "application/vnd.test.slow",
+    config: { mediaType: mediaTypes.ociEmpty, digest: config.digest, size: config.bytes.length },
+    layers,
+  };
+  registry.addManifest("slow/artifact", "v1", manifest, mediaTypes.ociManifest);
+  return `${registry.host}/slow/artifact:v1`;
 }
 
 /** Layers of random files, directories and links; remembers what their trees must be. */
@@ -159,61 +178,74 @@ async function expectSound(): Promise<void> {
   partialLengths();
 }
 
-test(`killed ${KILLS} times (seed ${SEED})`, { timeout: 60_000 + KILLS * 30_000 }, async () => {
-  const began = performance.now();
-  await pull();
-  const whole = performance.now() - began;
-  for (const name of namesIn(below("s/l"))) {
-    const hash = hashTree(below("s/l", name));
-    trees.push(hash);
-    // All of a layer's entries lie below its own directory.
-    const top = readdirSync(below("s/l", name))[0] ?? "";
-    numbers.set(hash, Number(top.replace("layer", "")));
-  }
-  expect(new Set(trees).size).toBe(LAYERS.length);
-  let wasted = 0;
-  let worst = 0;
-  let resumed = 0;
-  for (let kill = 0; kill < KILLS; kill++) {
-    await daemon.ask("removeImage", { image: { image: reference } });
-    expect([layersOnDisk(), namesIn(below("partials"))]).toEqual([[], []]);
-    sent.clear();
-    const pulling = pull().catch(() => {});
-    await sleep(random() * whole * 1.1);
-    await daemon.stop("SIGKILL");
-    await pulling;
-    const before = new Map(sent);
-    // What the kernel still has of the connections is nobody's any more.
-    await sleep(20);
-    const lengths = partialLengths();
-    await daemon.start();
-    await expectSound();
-    const done = layersOnDisk();
-    const wasThere = (await images()).length > 0;
-    sent.clear();
+test.each([
+  ["an image", makeSlowImage],
+  ["an artifact", makeSlowArtifact],
+])(
+  `pulls of %s killed ${KILLS} times (seed ${SEED})`,
+  { timeout: 60_000 + KILLS * 30_000 },
+  async (kind, make) => {
+    [blobs, trees] = [[], []];
+    numbers.clear();
+    reference = await make();
+    const began = performance.now();
     await pull();
-    await expectSound();
-    expect(layersOnDisk().sort()).toEqual([...trees].sort());
-    expect(namesIn(below("partials"))).toEqual([]);
-    expect(await images()).toHaveLength(1);
-    if (wasThere) expect([...sent.keys()]).toEqual([]);
-    const refetched = blobs.map((blob, n) => {
-      const digest = sha256(blob);
-      const again = sent.get(digest) ?? 0;
-      const complete = wasThere || done.some((hash) => numbers.get(hash) === n);
-      const had = complete ? blob.length : blob.length < minPartialBytes ? 0 : (lengths.get(digest) ?? 0);
-      expect(again, `layer ${n} of ${blob.length} bytes, of which ${had} were there`).toBe(blob.length - had);
-      if (had > 0 && !complete) resumed++;
-      return Math.max(0, (before.get(digest) ?? 0) + again - blob.length);
-    });
-    const twice = refetched.reduce((sum, bytes) => sum + bytes, 0);
-    wasted += twice;
-    worst = Math.max(worst, twice);
-  }
-  const size = blobs.reduce((sum, blob) => sum + blob.length, 0);
-  console.log(
-    `${KILLS} kills, image of ${size} bytes: fetched twice at most ${worst}, ` +
-      `on average ${Math.round(wasted / KILLS)} bytes; ${resumed} blobs were resumed`,
-  );
-  expect(worst).toBeLessThan(Math.max(...blobs.map((blob) => blob.length)));
-});
+    const whole = performance.now() - began;
+    for (const name of namesIn(below("s/l"))) {
+      const hash = hashTree(below("s/l", name));
+      trees.push(hash);
+      // All of a layer's entries lie below its own directory.
+      const top = readdirSync(below("s/l", name))[0] ?? "";
+      numbers.set(hash, Number(top.replace("layer", "")));
+    }
+    expect(new Set(trees).size).toBe(LAYERS.length);
+    let wasted = 0;
+    let worst = 0;
+    let resumed = 0;
+    for (let kill = 0; kill < KILLS; kill++) {
+      await daemon.ask("removeImage", { image: { image: reference } });
+      expect([layersOnDisk(), namesIn(below("partials"))]).toEqual([[], []]);
+      sent.clear();
+      const pulling = pull().catch(() => {});
+      await sleep(random() * whole * 1.1);
+      await daemon.stop("SIGKILL");
+      await pulling;
+      const before = new Map(sent);
+      // What the kernel still has of the connections is nobody's any more.
+      await sleep(20);
+      const lengths = partialLengths();
+      await daemon.start();
+      await expectSound();
+      const done = layersOnDisk();
+      const wasThere = (await images()).length > 0;
+      sent.clear();
+      await pull();
+      await expectSound();
+      expect(layersOnDisk().sort()).toEqual([...trees].sort());
+      expect(namesIn(below("partials"))).toEqual([]);
+      expect(await images()).toHaveLength(1);
+      if (wasThere) expect([...sent.keys()]).toEqual([]);
+      const refetched = blobs.map((blob, n) => {
+        const digest = sha256(blob);
+        const again = sent.get(digest) ?? 0;
+        const complete = wasThere || done.some((hash) => numbers.get(hash) === n);
+        const had = complete ? blob.length : blob.length < minPartialBytes ? 0 : (lengths.get(digest) ?? 0);
+        expect(again, `layer ${n} of ${blob.length} bytes, of which ${had} were there`).toBe(
+          blob.length - had,
+        );
+        if (had > 0 && !complete) resumed++;
+        return Math.max(0, (before.get(digest) ?? 0) + again - blob.length);
+      });
+      const twice = refetched.reduce((sum, bytes) => sum + bytes, 0);
+      wasted += twice;
+      worst = Math.max(worst, twice);
+    }
+    const size = blobs.reduce((sum, blob) => sum + blob.length, 0);
+    console.log(
+      `${KILLS} kills, ${kind} of ${size} bytes: fetched twice at most ${worst}, ` +
+        `on average ${Math.round(wasted / KILLS)} bytes; ${resumed} blobs were resumed`,
+    );
+    expect(worst).toBeLessThan(Math.max(...blobs.map((blob) => blob.length)));
+    await daemon.ask("removeImage", { image: { image: reference } });
+  },
+);

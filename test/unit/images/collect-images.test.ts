@@ -137,11 +137,13 @@ describe("pruneImages", () => {
   });
 });
 
-it("the collector notes when an image was used last", async () => {
+it("the collector notes when an image was used last, also as a volume", async () => {
   const id = await pull("a/b");
-  age(id, 1000);
+  const mounted = await pull("a/c");
+  for (const one of [id, mounted]) age(one, 1000);
   const collector = new ImageCollector(withConfig({}), makeCall());
-  addContainer(bench.deps.store, "c1", id);
+  const mount = { containerPath: "/m", image: { image: "reg.test/a/c:v1", imageRef: mounted } };
+  addContainer(bench.deps.store, "c1", id, [mount, { containerPath: "/h", hostPath: "/srv" }]);
   collector.onEvent({ type: "container-created", containerId: "c1", podId: "p", at: Date.now() * 1000 });
   collector.stop();
   bench.deps.store.exec("DELETE FROM containers");

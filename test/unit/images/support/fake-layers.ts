@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import type { LayerKernel, LayerUnpack, UnpackFiles } from "../../../../src/kernel/kernel.ts";
+import type { FramedFile, LayerKernel, LayerUnpack, UnpackFiles } from "../../../../src/kernel/kernel.ts";
 import { BerthError, KernelError } from "../../../../src/lib/errors.ts";
 import type { Digest } from "../../../../src/types/ids.ts";
 
@@ -22,9 +22,9 @@ export function fakeLayers(): FakeLayers {
   const fake: FakeLayers = {
     unpacks: 0,
     beforeFinish: async () => {},
-    unpackLayer(directory, _limits, files = {}) {
+    unpackLayer(directory, _limits, files = {}, file) {
       fake.unpacks++;
-      return new FakeUnpack(directory, files, fake);
+      return new FakeUnpack(directory, files, fake, file);
     },
     async readLayerRecord(path) {
       return JSON.parse(await readFile(path, "utf8"));
@@ -74,10 +74,12 @@ class FakeUnpack implements LayerUnpack {
   readonly #directory: string;
   readonly #files: UnpackFiles;
   readonly #fake: FakeLayers;
+  readonly #file: FramedFile | undefined;
   readonly #chunks: Buffer[] = [];
   readonly #aborted = Promise.withResolvers<never>();
 
-  constructor(directory: string, files: UnpackFiles, fake: FakeLayers) {
+  constructor(directory: string, files: UnpackFiles, fake: FakeLayers, file: FramedFile | undefined) {
+    this.#file = file;
     this.#directory = directory;
     this.#files = files;
     this.#fake = fake;
@@ -102,7 +104,8 @@ class FakeUnpack implements LayerUnpack {
     const blob = Buffer.concat(this.#chunks);
     let tar = blob;
     try {
-      if (blob[0] === 0x1f) tar = gunzipSync(blob);
+      if (this.#file !== undefined) tar = Buffer.concat([Buffer.from(JSON.stringify(this.#file)), blob]);
+      else if (blob[0] === 0x1f) tar = gunzipSync(blob);
       else if (blob[0] === 0x28) tar = zstdDecompressSync(blob);
     } catch {
       throw new BerthError("INVALID_ARGUMENT", "layer is damaged or not acceptable: gzip");
