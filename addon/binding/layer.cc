@@ -9,6 +9,7 @@
 #include <napi.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 
 #include "../kernel/pipeline.h"
@@ -85,7 +86,10 @@ Napi::Value LayerWrite(const Napi::CallbackInfo& info) {
 Napi::Value LayerRoom(const Napi::CallbackInfo& info) {
   SharedHandle handle = HandleArgument(info);
   if (handle == nullptr) return info.Env().Undefined();
-  return Run(info.Env(), Where::kThread, [handle] { return handle->pipeline->WaitForRoom(); });
+  // The closure keeps the handle, and with it the pipeline, until it is called.
+  return Await(info.Env(), [handle](std::function<void(Result)> done) {
+    handle->pipeline->WhenRoom([handle, done = std::move(done)](Result result) { done(std::move(result)); });
+  });
 }
 
 Napi::Value LayerResumeAt(const Napi::CallbackInfo& info) {

@@ -81,9 +81,48 @@ class PoolWorker : public Napi::AsyncWorker {
   std::unique_ptr<Pending> pending_;
 };
 
+/// The way back to an environment's thread. One for all calls: to make one costs more than many a call.
+struct WayBack {
+  Napi::ThreadSafeFunction function;
+  size_t pending = 0;  // calls that keep the event loop alive
+};
+
+WayBack& WayBackOf(Napi::Env env);
+
 void SettleFromThread(Napi::Env env, Napi::Function, Pending* pending) {
   std::unique_ptr<Pending> owned(pending);
-  if (env != nullptr) owned->Settle(env);
+  if (env == nullptr) return;
+  owned->Settle(env);
+  WayBack& back = WayBackOf(env);
+  if (--back.pending == 0) back.function.Unref(env);
+}
+
+WayBack& WayBackOf(Napi::Env env) {
+  auto* back = env.GetInstanceData<WayBack>();
+  if (back == nullptr) {
+    back = new WayBack{Napi::ThreadSafeFunction::New(env, Napi::Function(), "berth", 0, 1)};
+    back->function.Unref(env);
+    env.SetInstanceData(back);
+  }
+  return *back;
+}
+
+/// To be followed by one SettleLater.
+Napi::ThreadSafeFunction BeginCall(Napi::Env env) {
+  WayBack& back = WayBackOf(env);
+  if (back.pending++ == 0) back.function.Ref(env);
+  back.function.Acquire();
+  return back.function;
+}
+
+/// From any thread. A queued call is settled, or freed, by SettleFromThread. One that is refused, as the
+/// environment is closing, has already taken the call's reference with it.
+void SettleLater(Napi::ThreadSafeFunction back, Pending* pending) {
+  if (back.BlockingCall(pending, SettleFromThread) == napi_ok) {
+    back.Release();
+  } else {
+    delete pending;
+  }
 }
 
 }  // namespace
@@ -98,17 +137,22 @@ Napi::Promise Run(Napi::Env env, Where where, std::function<Result()> work,
     (new PoolWorker(env, std::move(pending)))->Queue();
     return promise;
   }
-  auto settle = Napi::ThreadSafeFunction::New(env, Napi::Function(), "berth", 0, 1);
-  std::thread([settle, raw = pending.release()]() mutable {
+  auto back = BeginCall(env);
+  std::thread([back, raw = pending.release()] {
     raw->result = raw->work();
-    // A queued call is settled, or freed, by SettleFromThread. One that is refused, as the environment is
-    // closing, has already taken this thread's reference with it.
-    if (settle.BlockingCall(raw, SettleFromThread) == napi_ok) {
-      settle.Release();
-    } else {
-      delete raw;
-    }
+    SettleLater(back, raw);
   }).detach();
+  return promise;
+}
+
+Napi::Promise Await(Napi::Env env, const std::function<void(std::function<void(Result)>)>& start) {
+  auto pending = std::make_unique<Pending>(env);
+  Napi::Promise promise = pending->deferred.Promise();
+  auto back = BeginCall(env);
+  start([back, raw = pending.release()](Result result) {
+    raw->result = std::move(result);
+    SettleLater(back, raw);
+  });
   return promise;
 }
 

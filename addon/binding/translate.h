@@ -35,4 +35,8 @@ enum class Where {
 Napi::Promise Run(Napi::Env env, Where where, std::function<Result()> work,
                   std::function<Napi::Value(Napi::Env)> value = nullptr);
 
+/// For work that ends elsewhere: `start` is called at once and gets `done`, which is to be called exactly
+/// once, on any thread; that settles the promise as with Run.
+Napi::Promise Await(Napi::Env env, const std::function<void(std::function<void(Result)> done)>& start);
+
 }  // namespace berth::binding

@@ -118,9 +118,9 @@ Result Pipeline::Write(const uint8_t* data, size_t size, size_t* taken) {
   return result;
 }
 
-Result Pipeline::WaitForRoom() {
-  input_.WaitForRoom();
-  return failure();
+void Pipeline::WhenRoom(std::function<void(Result)> done) {
+  // A pipeline that fails stops its rings only when it has said why.
+  input_.WhenRoom([this, done = std::move(done)] { done(failure()); });
 }
 
 Result Pipeline::Finish(UnpackOutcome* outcome) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -46,9 +47,10 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   /// Blocks until the blob file has been replayed; its size is what the stream goes on with. 0 without one.
   Result ResumeAt(uint64_t* offset);
   /// Takes a copy of as much as there is room for and says how much; never blocks. When that is not all, call
-  /// WaitForRoom before the next. Fails with what went wrong on a thread.
+  /// WhenRoom before the next. Fails with what went wrong on a thread.
   Result Write(const uint8_t* data, size_t size, size_t* taken);
-  Result WaitForRoom();
+  /// Calls `done` once, on some thread, when Write can take more; with what went wrong when it never will.
+  void WhenRoom(std::function<void(Result)> done);
   /// No more input: blocks until all is on disk and synced (syncfs).
   Result Finish(UnpackOutcome* outcome);
   /// Makes the threads end soon; every other call then fails with ECANCELED. Does not block.
@@ -66,7 +68,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   static const Stage kStages[];
 
   // Of the compressed stream, and of the tar.
-  static constexpr size_t kInputBytes = 512 << 10, kInputSpan = 64 << 10;
+  static constexpr size_t kInputBytes = 1 << 20, kInputSpan = 64 << 10;
   static constexpr size_t kTarBytes = 1536 << 10, kTarSpan = 128 << 10;
 
   static void* RunThread(void* start);

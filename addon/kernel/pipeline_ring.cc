@@ -1,6 +1,7 @@
 #include "pipeline_ring.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace berth {
 
@@ -40,10 +41,15 @@ void ByteRing::Close() {
 }
 
 void ByteRing::Stop() {
-  std::lock_guard lock(mutex_);
-  stopped_ = true;
-  filled_.notify_all();
-  freed_.notify_all();
+  std::function<void()> roomy;
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    filled_.notify_all();
+    freed_.notify_all();
+    roomy = std::exchange(roomy_, nullptr);
+  }
+  if (roomy) roomy();
 }
 
 bool ByteRing::stopped() {
@@ -51,10 +57,15 @@ bool ByteRing::stopped() {
   return stopped_;
 }
 
-bool ByteRing::WaitForRoom() {
-  std::unique_lock lock(mutex_);
-  freed_.wait(lock, [this] { return stopped_ || head_ - Slowest() <= capacity_ / 2; });
-  return !stopped_;
+void ByteRing::WhenRoom(std::function<void()> ready) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!IsRoomy()) {
+      roomy_ = std::move(ready);
+      return;
+    }
+  }
+  ready();
 }
 
 bool ByteRing::Next(size_t reader, Bytes* bytes) {
@@ -62,6 +73,12 @@ bool ByteRing::Next(size_t reader, Bytes* bytes) {
   if (done_[reader] != taken_[reader]) {
     done_[reader] = taken_[reader];
     freed_.notify_all();
+    if (roomy_ && IsRoomy()) {
+      std::function<void()> roomy = std::exchange(roomy_, nullptr);
+      lock.unlock();
+      roomy();
+      lock.lock();
+    }
   }
   filled_.wait(lock, [this, reader] { return stopped_ || closed_ || head_ > taken_[reader]; });
   if (stopped_ || head_ == taken_[reader]) return false;

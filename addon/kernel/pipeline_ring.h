@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -26,14 +27,16 @@ class ByteRing {
   void Publish(size_t size);
   void Close();
   void Stop();
-  /// Blocks until half of the ring is free: waking a writer costs, so not for every byte. False when stopped.
-  bool WaitForRoom();
+  /// Calls `ready` once, on whichever thread it comes about, when half of the ring is free (waking a writer
+  /// costs, so not for every byte) or when it is stopped. One call at a time may be outstanding.
+  void WhenRoom(std::function<void()> ready);
   /// Gives the reader's last bytes back and blocks for the next. False at the end or when stopped.
   bool Next(size_t reader, Bytes* bytes);
   bool stopped();
 
  private:
   uint64_t Slowest() const;
+  bool IsRoomy() const { return stopped_ || head_ - Slowest() <= capacity_ / 2; }
   uint8_t* Free(size_t* room);
 
   const size_t capacity_;
@@ -42,6 +45,7 @@ class ByteRing {
   std::mutex mutex_;
   std::condition_variable freed_;
   std::condition_variable filled_;
+  std::function<void()> roomy_;
   uint64_t head_ = 0;              // bytes published so far
   uint64_t taken_[kReaders] = {};  // bytes handed to the reader so far
   uint64_t done_[kReaders] = {};   // bytes the reader gave back

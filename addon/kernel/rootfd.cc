@@ -78,7 +78,7 @@ Result ParentCache::Open(const std::string& path, ParentDirectory* parent) {
   for (Kept& kept : kept_) {
     if (kept.path != path) continue;
     kept.used = clock_;
-    *parent = {kept.fd.get(), kept.changes_group, kept.inode};
+    *parent = kept.directory;
     return Result::success();
   }
   Fd fd;
@@ -91,8 +91,8 @@ Result ParentCache::Open(const std::string& path, ParentDirectory* parent) {
         std::min_element(kept_.begin(), kept_.end(), [](auto& a, auto& b) { return a.used < b.used; });
     kept_.erase(oldest);
   }
-  *parent = {fd.get(), status.st_gid != 0, status.st_ino};
-  kept_.push_back({path, std::move(fd), parent->changes_group, parent->inode, clock_});
+  *parent = {fd.get(), status.st_gid != 0, (status.st_mode & S_ISGID) != 0, status.st_ino};
+  kept_.push_back({path, std::move(fd), *parent, clock_});
   return Result::success();
 }
 

@@ -31,6 +31,8 @@ struct ParentDirectory {
   int fd = -1;
   /// A file made here may get another group than 0 by itself (setgid directory, or the grpid mount option).
   bool changes_group = false;
+  /// A directory made here is setgid by itself.
+  bool gives_setgid = false;
   ino_t inode = 0;
 };
 
@@ -56,8 +58,7 @@ class ParentCache {
   struct Kept {
     std::string path;
     Fd fd;
-    bool changes_group = false;
-    ino_t inode = 0;
+    ParentDirectory directory;  // of fd
     uint64_t used = 0;
   };
 

@@ -81,14 +81,18 @@ std::string TarString(const uint8_t* field, size_t size) {
 bool TarChecksumMatches(const uint8_t* block) {
   int64_t stored = 0;
   if (!Number(block, kChecksum, &stored)) return false;
-  int64_t plain = 0, with_sign = 0;  // some old writers summed signed bytes
+  // The checksum counts as blanks. Simple loops, which the compiler makes vectors of.
+  uint32_t plain = ' ' * kChecksum.size, high = 0;
   for (size_t i = 0; i < kTarBlock; i++) {
-    bool blank = i >= kChecksum.offset && i < kChecksum.offset + kChecksum.size;
-    uint8_t byte = blank ? ' ' : block[i];
-    plain += byte;
-    with_sign += static_cast<int8_t>(byte);
+    plain += block[i];
+    high += block[i] >> 7;
   }
-  return stored == plain || stored == with_sign;
+  for (size_t i = kChecksum.offset; i < kChecksum.offset + kChecksum.size; i++) {
+    plain -= block[i];
+    high -= block[i] >> 7;
+  }
+  // Some old writers summed signed bytes.
+  return stored == plain || stored == int64_t{plain} - 256 * int64_t{high};
 }
 
 Result ParseTarHeader(const uint8_t* block, TarEntry* entry, char* flag) {

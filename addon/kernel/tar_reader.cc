@@ -189,10 +189,12 @@ Result TarReader::FinishEntry(const uint8_t* block, char flag, TarEntry* entry) 
   if (result.ok() && map_in_data) result = ReadSparseMap(entry);
   if (entry->path.size() >= PATH_MAX || entry->link.size() >= PATH_MAX)
     return Result::failure("tar: name is too long", ENAMETOOLONG, entry->path.c_str());
-  local_ = PaxRecords{};
-  long_path_.clear();
-  long_link_.clear();
-  extended_ = false;
+  if (extended_) {
+    local_ = PaxRecords{};
+    long_path_.clear();
+    long_link_.clear();
+    extended_ = false;
+  }
   return result;
 }
 

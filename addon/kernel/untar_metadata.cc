@@ -95,16 +95,17 @@ Result UntarWriter::SetFileMetadata(const TarEntry& entry, const Place& place, i
 
 /// Of everything but regular files, by name: the entry was made by this thread, in a directory nobody else
 /// has.
-Result UntarWriter::SetMetadata(const TarEntry& entry, const Place& place) {
+Result UntarWriter::SetMetadata(const TarEntry& entry, const Place& place, Made made) {
   int parent = place.directory.fd;
   const char* name = place.name.c_str();
   const char* path = place.path.c_str();
   bool directory = entry.type == TarType::kDirectory;
-  bool owned = entry.uid == 0 && entry.gid == 0 && !place.directory.changes_group && !directory;
+  bool fresh = made == Made::kNew;
+  bool owned = entry.uid == 0 && entry.gid == 0 && !place.directory.changes_group && fresh;
   if (!owned && fchownat(parent, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return Result::last("fchownat", path);
-  // A directory may have been there already, or may have inherited the setgid bit.
-  bool chmod = directory || (entry.type != TarType::kSymlink && (entry.mode & 07000) != 0);
+  bool special = entry.type != TarType::kSymlink && (entry.mode & 07000) != 0;
+  bool chmod = special || !fresh || (directory && place.directory.gives_setgid);
   if (chmod && fchmodat(parent, name, entry.mode, 0) != 0) return Result::last("fchmodat", path);
   for (const auto& [key, value] : entry.xattrs) {
     if (!XattrAllowed(key)) continue;

@@ -3,6 +3,7 @@
 namespace berth {
 
 bool IsAufsMeta(const std::string& path) {
+  if (path.find(kWhiteoutMeta) == std::string::npos) return false;
   if (path == kOpaque || path.ends_with(std::string("/") + kOpaque)) {
     // The mark itself counts; one beneath another of aufs's directories does not.
     size_t slash = path.rfind('/');

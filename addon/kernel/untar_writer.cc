@@ -62,8 +62,9 @@ Result UntarWriter::Write(const TarEntry& entry) {
 Result UntarWriter::WriteRoot(const TarEntry& entry) {
   if (entry.type != TarType::kDirectory)
     return Result::failure("tar: entry replaces the layer's root", EBADMSG, entry.path.c_str());
-  Place place{"", "", ".", {root_, false, 0}};
-  Result result = SetMetadata(entry, place);
+  parents_.Clear();  // see MakeDirectory
+  Place place{"", "", ".", {root_}};
+  Result result = SetMetadata(entry, place, Made::kFound);
   return result.ok() ? RememberTime("", entry.mtime) : result;
 }
 
@@ -103,6 +104,7 @@ Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
   int parent = place.directory.fd;
   const char* name = place.name.c_str();
   bool opaque = false;
+  Made made = Made::kNew;
   if (mkdirat(parent, name, entry.mode & 0777) != 0) {
     if (errno != EEXIST) return Result::last("mkdirat", place.path.c_str());
     struct stat status;
@@ -114,12 +116,13 @@ Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
       if (!result.ok()) return result;
       if (mkdirat(parent, name, entry.mode & 0777) != 0) return Result::last("mkdirat", place.path.c_str());
     } else {
+      made = Made::kFound;
       parents_.Clear();  // its group may change, which kept parents remember
     }
   }
   Result result;
   if (opaque) result = SetOpaque(parent, place.name, place.path);
-  if (result.ok()) result = SetMetadata(entry, place);
+  if (result.ok()) result = SetMetadata(entry, place, made);
   return result.ok() ? RememberTime(place.path, entry.mtime) : result;
 }
 
@@ -132,7 +135,7 @@ Result UntarWriter::MakeSymlink(const TarEntry& entry, const Place& place) {
     if (!result.ok()) return result;
     failed = symlinkat(target, place.directory.fd, place.name.c_str());
   }
-  return failed == 0 ? SetMetadata(entry, place) : Result::last("symlinkat", place.path.c_str());
+  return failed == 0 ? SetMetadata(entry, place, Made::kNew) : Result::last("symlinkat", place.path.c_str());
 }
 
 Result UntarWriter::MakeNode(const TarEntry& entry, const Place& place) {
@@ -147,7 +150,7 @@ Result UntarWriter::MakeNode(const TarEntry& entry, const Place& place) {
     if (!result.ok()) return result;
     failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
   }
-  return failed == 0 ? SetMetadata(entry, place) : Result::last("mknodat", place.path.c_str());
+  return failed == 0 ? SetMetadata(entry, place, Made::kNew) : Result::last("mknodat", place.path.c_str());
 }
 
 Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
@@ -217,7 +220,7 @@ Result UntarWriter::FinishDirectories() {
   for (const auto& [path, mtime] : directory_times_) {
     std::string parent_path, name;
     SplitPath(path, &parent_path, &name);
-    ParentDirectory parent{root_, false, 0};
+    ParentDirectory parent{root_};
     if (!path.empty()) {
       Result result = parents_.Open(parent_path, &parent);
       if (!result.ok()) return result;

@@ -26,6 +26,9 @@ class UntarWriter {
     ParentDirectory directory;
   };
 
+  /// Whether an entry is there because we have just made it, with the mode that its header says.
+  enum class Made { kNew, kFound };
+
   Result Find(const TarEntry& entry, Place* place);
   Result WriteRoot(const TarEntry& entry);
   Result WriteWhiteout(Place place);
@@ -38,7 +41,7 @@ class UntarWriter {
   Result WriteData(const TarEntry& entry, int fd);
   Result WriteRuns(const TarEntry& entry, int fd);
   Result SetFileMetadata(const TarEntry& entry, const Place& place, int fd);
-  Result SetMetadata(const TarEntry& entry, const Place& place);
+  Result SetMetadata(const TarEntry& entry, const Place& place, Made made);
   static bool IsReplaceable(const Place& place, const TarEntry& entry);
   Result RemoveExisting(const Place& place, const TarEntry& entry);
   Result RememberTime(const std::string& path, const timespec& mtime);

@@ -1,5 +1,6 @@
 // Which images an archive holds: an OCI image layout, or what older `docker save` writes.
 
+import { pourAll } from "../lib/byte-sink.ts";
 import { BerthError } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
 import type { ImageRef } from "../store/image-refs.ts";
@@ -31,7 +32,7 @@ export function archiveSource(files: ArchiveFiles): ContentSource {
     async manifest(descriptor, maxBytes) {
       return await files.read(find(files, descriptor), maxBytes, `manifest "${descriptor.digest}"`);
     },
-    blob: (descriptor) => files.stream(find(files, descriptor)),
+    pour: async (descriptor, sink) => await pourAll(files.stream(find(files, descriptor)), sink),
     isRemote: false,
   };
 }

@@ -1,5 +1,6 @@
 // Where an image's content comes from: a registry or an archive. Whoever reads checks the digests.
 
+import type { ByteSink } from "../lib/byte-sink.ts";
 import type { BlobRequest } from "../registry/client.ts";
 import type { Digest } from "../types/ids.ts";
 import type { Descriptor } from "../types/oci-image.ts";
@@ -7,8 +8,8 @@ import type { Descriptor } from "../types/oci-image.ts";
 export interface ContentSource {
   /** A manifest or index by digest, at most `maxBytes` long. */
   manifest(descriptor: Descriptor, maxBytes: number, signal: AbortSignal): Promise<Uint8Array>;
-  /** From `first` on to the end at exactly `descriptor.size` bytes. */
-  blob(descriptor: Descriptor, signal: AbortSignal, options?: BlobRequest): AsyncIterable<Uint8Array>;
+  /** A blob into `sink`, from `first` on to the end at exactly `descriptor.size` bytes. */
+  pour(descriptor: Descriptor, sink: ByteSink, signal: AbortSignal, options?: BlobRequest): Promise<void>;
   /** Whether what has come of a blob is worth keeping for another try. */
   readonly isRemote: boolean;
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { pourAll } from "../lib/byte-sink.ts";
 import { type Call, throwIfAborted } from "../lib/call.ts";
 import { BerthError } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
@@ -58,10 +59,11 @@ export async function importImage(
       const what = `imported image "${request.reference || content.configDigest}"`;
       const blobs: ContentSource = {
         manifest: async () => content.manifest,
-        blob: ({ digest }, _signal, options) =>
-          digest === content.configDigest
-            ? oneChunk(content.config)
-            : createReadStream(path, { start: options?.first ?? 0, highWaterMark: 256 * 1024 }),
+        async pour({ digest }, sink, _signal, options) {
+          if (digest === content.configDigest) return await sink(content.config);
+          const start = options?.first ?? 0;
+          await pourAll(createReadStream(path, { start, highWaterMark: 256 * 1024 }), sink);
+        },
         isRemote: false,
       };
       const root = {
@@ -111,8 +113,4 @@ async function describe(request: ImportRequest, runtime: object, layer: Descript
     }),
   );
   return { config, configDigest, manifest };
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

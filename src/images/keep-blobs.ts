@@ -75,10 +75,11 @@ async function fetchBlob(job: LayerJob, descriptor: Descriptor): Promise<void> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(path, "wx", 0o600);
     try {
-      for await (const chunk of source.blob(descriptor, call.signal)) {
+      const take = (chunk: Uint8Array) => {
         hash.update(chunk);
-        await file.writeFile(chunk);
-      }
+        return file.writeFile(chunk);
+      };
+      await source.pour(descriptor, take, call.signal);
     } finally {
       await file.close();
     }

@@ -92,8 +92,8 @@ function registrySource(registry: RegistryClient, request: RegistryRequest, from
       const reference: Reference = { host, repository, digest: descriptor.digest };
       return (await registry.resolve({ ...request, reference, signal }, maxBytes)).bytes;
     },
-    blob: (descriptor, signal, options) =>
-      registry.blob({ ...request, signal }, descriptor, { from, ...options }),
+    pour: (descriptor, sink, signal, options) =>
+      registry.pour({ ...request, signal }, descriptor, sink, { from, ...options }),
     isRemote: true,
   };
 }

@@ -29,7 +29,8 @@ export async function readSmallBlob(
     return embedded;
   }
   const pieces: Uint8Array[] = [];
-  for await (const piece of source.blob(descriptor, signal)) pieces.push(piece);
+  const take = (piece: Uint8Array) => void pieces.push(piece);
+  await source.pour(descriptor, take, signal);
   const bytes = Buffer.concat(pieces);
   checkBytes(descriptor, bytes, what);
   return bytes;

@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { pourAll } from "../lib/byte-sink.ts";
 import { type Call, throwIfAborted } from "../lib/call.ts";
 import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
 import { withSteps } from "../lib/undo.ts";
@@ -128,26 +129,16 @@ function sourceOf(
   const request = { reference: { host: place.host, repository: place.repository }, auth, signal };
   return {
     manifest: async () => manifest.bytes,
-    blob: (descriptor, blobSignal, options) => {
-      if (
-        descriptor.size === config.byteLength &&
-        digestOf(config, descriptor.digest) === descriptor.digest
-      ) {
-        return oneChunk(config);
-      }
-      const first = options?.first ?? 0;
+    async pour(descriptor, sink, blobSignal, options) {
+      const isConfig =
+        descriptor.size === config.byteLength && digestOf(config, descriptor.digest) === descriptor.digest;
+      if (isConfig) return await sink(config);
       if (findBlob(deps.store, descriptor.digest) !== undefined) {
-        return createReadStream(deps.paths.blob(descriptor.digest), {
-          start: first,
-          highWaterMark: 256 * 1024,
-        });
+        const from = { start: options?.first ?? 0, highWaterMark: 256 * 1024 };
+        return await pourAll(createReadStream(deps.paths.blob(descriptor.digest), from), sink);
       }
-      return deps.registry.blob({ ...request, signal: blobSignal }, descriptor, options);
+      await deps.registry.pour({ ...request, signal: blobSignal }, descriptor, sink, options);
     },
     isRemote: true,
   };
-}
-
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

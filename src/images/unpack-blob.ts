@@ -149,15 +149,26 @@ class Attempt {
     // The other algorithm of the specification is rare enough for this thread.
     const sha512 = descriptor.digest.startsWith("sha512:") ? createHash("sha512") : undefined;
     const options = { first: this.#resumeAt, without: liars, observer: this.#observer() };
-    for await (const chunk of this.#job.source.blob(descriptor, this.#signal, options)) {
-      record.received(chunk.byteLength);
-      record.enter("unpack");
-      sha512?.update(chunk);
-      await unpack.write(chunk);
+    const { source } = this.#job;
+    const taken = (chunk: Uint8Array) => {
       // From the network it is ours alone.
-      if (this.#job.source.isRemote) releaseBuffer(chunk);
-      record.enter("download");
-    }
+      if (source.isRemote) releaseBuffer(chunk);
+    };
+    const take = (chunk: Uint8Array) => {
+      record.received(chunk.byteLength);
+      sha512?.update(chunk);
+      const full = unpack.write(chunk);
+      if (full === undefined) {
+        taken(chunk);
+        return undefined;
+      }
+      record.enter("unpack");
+      return full.then(() => {
+        taken(chunk);
+        record.enter("download");
+      });
+    };
+    await source.pour(descriptor, take, this.#signal, options);
     return sha512?.digest("hex");
   }
 

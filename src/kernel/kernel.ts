@@ -148,10 +148,10 @@ export interface LayerUnpack {
    */
   resumeAt(): Promise<number>;
   /**
-   * Takes the next piece of the compressed stream, one write at a time. Resolves when all of it is taken
-   * (the piece is the caller's again); rejects with what went wrong.
+   * Takes the next piece of the compressed stream, one write at a time. Undefined when all of it was taken at
+   * once, else resolves when it is (the piece is the caller's again then); rejects with what went wrong.
    */
-  write(chunk: Uint8Array): Promise<void>;
+  write(chunk: Uint8Array): Promise<void> | undefined;
   /** The stream is complete: resolves when everything is on disk and synced. */
   finish(): Promise<UnpackResult>;
   /** Stops the threads. What was written stays for the caller to remove. Idempotent. */

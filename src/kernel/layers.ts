@@ -87,16 +87,20 @@ function openLayer(
   } catch (error) {
     throw layerError(error);
   }
+  const writeRest = async (chunk: Uint8Array, from: number) => {
+    for (let at = from; at < chunk.length; ) {
+      await native.layerRoom(handle);
+      at += native.layerWrite(handle, chunk, at);
+    }
+  };
   return {
     resumeAt: () => translated(native.layerResumeAt(handle)),
-    async write(chunk) {
+    write(chunk) {
       try {
-        for (let at = 0; ; await native.layerRoom(handle)) {
-          at += native.layerWrite(handle, chunk, at);
-          if (at >= chunk.length) return;
-        }
+        const taken = native.layerWrite(handle, chunk, 0);
+        return taken < chunk.length ? translated(writeRest(chunk, taken)) : undefined;
       } catch (error) {
-        throw layerError(error);
+        return Promise.reject(layerError(error));
       }
     },
     finish: () => translated(native.layerFinish(handle)),

@@ -1,5 +1,6 @@
 // A blob from one endpoint, taken up again where the connection broke.
 
+import type { ByteSink } from "../lib/byte-sink.ts";
 import type { Descriptor } from "../types/oci-image.ts";
 import { badContent, RegistryFailure } from "./failure.ts";
 import { Retries } from "./retry.ts";
@@ -14,31 +15,51 @@ export interface BlobTransfer {
   broken(error: unknown): void;
 }
 
+/** What the taker of the bytes threw: nobody else is to be asked for them. */
+export class SinkFailure extends Error {}
+
+/** A sink whose failures are told from those of the transfer. */
+export function failingApart(sink: ByteSink): ByteSink {
+  const apart = (error: unknown): never => {
+    throw new SinkFailure("the bytes were not taken", { cause: error });
+  };
+  return (piece) => {
+    try {
+      return sink(piece)?.catch(apart);
+    } catch (error) {
+      return apart(error);
+    }
+  };
+}
+
 /** The bytes of a blob from `first` on. `open` asks for them from an offset. */
-export async function* blobChunks(
+export async function pourBlob(
   open: (first: number) => Promise<HttpResponse>,
   descriptor: Descriptor,
   first: number,
   timings: Timings,
   signal: AbortSignal,
   transfer: BlobTransfer,
-): AsyncGenerator<Uint8Array> {
+  sink: ByteSink,
+): Promise<void> {
   const retries = new Retries(timings, signal);
   let offset = first;
   let ranges = true;
   // Nothing is missing, and there is no range after the end.
   if (first > 0 && first === descriptor.size) return;
+  const counted: ByteSink = (piece) => {
+    offset += piece.byteLength;
+    return sink(piece);
+  };
   for (;;) {
     const start = offset;
     try {
       const response = await open(ranges ? offset : 0);
       transfer.connected();
-      for await (const chunk of sizedChunks(response, descriptor, ranges ? offset : 0, offset)) {
-        offset += chunk.byteLength;
-        yield chunk;
-      }
+      await pourRest(response, descriptor, ranges ? offset : 0, offset, counted);
       return;
     } catch (error) {
+      if (error instanceof SinkFailure) throw error;
       // Broken after the last byte: nothing is missing.
       if (offset > first && offset === descriptor.size && !isLie(error)) return;
       if (error instanceof RangeFailure && ranges) {
@@ -57,26 +78,26 @@ export async function* blobChunks(
 class RangeFailure extends RegistryFailure {}
 
 /** The rest of the blob out of a whole (200) or partial (206) answer; its length is checked. */
-async function* sizedChunks(
+async function pourRest(
   response: HttpResponse,
   descriptor: Descriptor,
   asked: number,
   offset: number,
-): AsyncGenerator<Uint8Array> {
+  sink: ByteSink,
+): Promise<void> {
   const { size, digest } = descriptor;
-  const begin = await beginOf(response, descriptor, asked);
-  let at = begin;
-  for await (const chunk of response.chunks()) {
-    at += chunk.byteLength;
+  let at = await beginOf(response, descriptor, asked);
+  await response.pour((piece) => {
+    at += piece.byteLength;
     if (at > size) {
       throw badContent(
         `blob "${digest}": "${response.url.origin}" sends at least ${at} bytes, its manifest says ${size}`,
       );
     }
     const fresh = at - offset;
-    if (fresh <= 0) continue;
-    yield fresh >= chunk.byteLength ? chunk : chunk.subarray(chunk.byteLength - fresh);
-  }
+    if (fresh <= 0) return undefined;
+    return sink(fresh >= piece.byteLength ? piece : piece.subarray(piece.byteLength - fresh));
+  });
   if (at < size) {
     throw badContent(
       `blob "${digest}": "${response.url.origin}" sent ${at} bytes, its manifest says ${size}`,

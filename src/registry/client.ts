@@ -1,11 +1,12 @@
 // The pulling half of the OCI distribution API.
 
+import type { ByteSink } from "../lib/byte-sink.ts";
 import { BerthError, messageOf } from "../lib/errors.ts";
 import type { RegistryConfig } from "../types/config.ts";
 import type { Digest } from "../types/ids.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import { type Descriptor, mediaTypes } from "../types/oci-image.ts";
-import { blobChunks } from "./blob.ts";
+import { failingApart, pourBlob, SinkFailure } from "./blob.ts";
 import { digestOf } from "./digest.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type EndpointReport, reportEndpoint } from "./endpoint-report.ts";
@@ -108,15 +109,16 @@ export class RegistryClient {
   }
 
   /**
-   * The bytes of a blob from `first` on, to its end at exactly `descriptor.size`. A broken connection is
-   * taken up where it broke, at the same endpoint and then at the next one. The digest is for the reader of
-   * the whole to check. Waits for its turn while as many blobs are on their way as the limits allow.
+   * Pours the bytes of a blob from `first` on, to its end at exactly `descriptor.size`. A broken connection
+   * is taken up where it broke, at the same endpoint and then at the next one. The digest is for the reader
+   * of the whole to check. Waits for its turn while as many blobs are on their way as the limits allow.
    */
-  async *blob(
+  async pour(
     request: RegistryRequest,
     descriptor: Descriptor,
+    sink: ByteSink,
     { first = 0, from, without, observer }: BlobRequest = {},
-  ): AsyncGenerator<Uint8Array> {
+  ): Promise<void> {
     const { reference, signal } = request;
     const failures: EndpointFailure[] = [];
     const all = await this.rules.endpoints(reference.host, "pull");
@@ -126,6 +128,10 @@ export class RegistryClient {
       throw badContent(`blob "${descriptor.digest}": every host that was asked sent something else`);
     }
     let offset = first;
+    const counted = failingApart((piece) => {
+      offset += piece.byteLength;
+      return sink(piece);
+    });
     for (const endpoint of endpoints) {
       const { href } = endpoint.base;
       const open = (at: number) => this.#openBlob(endpoint, request, descriptor, at);
@@ -135,12 +141,9 @@ export class RegistryClient {
       };
       const give = await this.#take(endpoint, signal);
       try {
-        for await (const chunk of blobChunks(open, descriptor, offset, this.#timings, signal, transfer)) {
-          offset += chunk.byteLength;
-          yield chunk;
-        }
-        return;
+        return await pourBlob(open, descriptor, offset, this.#timings, signal, transfer, counted);
       } catch (error) {
+        if (error instanceof SinkFailure) throw error.cause;
         signal.throwIfAborted();
         failures.push({ endpoint, error });
         if (endpoint !== endpoints.at(-1)) observer?.broken(href, error);

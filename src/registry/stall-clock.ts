@@ -2,31 +2,65 @@
 
 import type { Timings } from "./transport.ts";
 
-/** Counts the time spent waiting for bytes; the time in which we unpack them is ours. */
+/**
+ * Counts the time spent waiting for bytes; the time in which we unpack them is ours. Calls `stalled` once,
+ * when fewer than `stallBytes` have come in `stallMs` of waiting. Waiting begins at once.
+ */
 export class StallClock {
   readonly #timings: Timings;
+  readonly #stalled: () => void;
   #waited = 0;
+  /** Since when we wait; undefined while we do not. */
+  #since: number | undefined = performance.now();
   #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(timings: Timings) {
+  constructor(timings: Timings, stalled: () => void) {
     this.#timings = timings;
-  }
-
-  async wait<T>(read: () => Promise<T>, stalled: () => void): Promise<T> {
-    const started = performance.now();
-    const timer = setTimeout(stalled, Math.max(1, this.#timings.stallMs - this.#waited));
-    try {
-      return await read();
-    } finally {
-      clearTimeout(timer);
-      this.#waited += performance.now() - started;
-    }
+    this.#stalled = stalled;
+    this.#arm();
   }
 
   received(bytes: number): void {
+    this.#count();
     this.#bytes += bytes;
     if (this.#bytes < this.#timings.stallBytes) return;
     this.#bytes = 0;
     this.#waited = 0;
+  }
+
+  /** The other side is not to blame for what follows. */
+  pause(): void {
+    this.#count();
+    this.#since = undefined;
+  }
+
+  resume(): void {
+    this.#since = performance.now();
+    if (this.#timer === undefined) this.#arm();
+  }
+
+  stop(): void {
+    this.#since = undefined;
+    clearTimeout(this.#timer);
+  }
+
+  #count(): void {
+    if (this.#since === undefined) return;
+    const now = performance.now();
+    this.#waited += now - this.#since;
+    this.#since = now;
+  }
+
+  /** One timer that looks again, not one for each piece. */
+  #arm(): void {
+    const left = Math.max(1, this.#timings.stallMs - this.#waited);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#since === undefined) return;
+      this.#count();
+      if (this.#waited >= this.#timings.stallMs) this.#stalled();
+      else this.#arm();
+    }, left);
   }
 }

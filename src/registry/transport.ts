@@ -2,7 +2,9 @@
 // clocks that run only while we wait for the other side.
 
 import type { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
 import type { Dispatcher } from "undici";
+import type { ByteSink } from "../lib/byte-sink.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { ProxyConfig } from "../types/config.ts";
 import { isLocalAddress } from "./addresses.ts";
@@ -56,8 +58,8 @@ export interface HttpResponse {
   readonly url: URL;
   header(name: string): string | undefined;
   headers(name: string): string[];
-  /** The body, in pieces; to be read or left once. Leaving it early closes the connection. */
-  chunks(): AsyncGenerator<Uint8Array>;
+  /** The whole body, in pieces; once. What `sink` throws closes the connection and is thrown as it is. */
+  pour(sink: ByteSink): Promise<void>;
   /** The whole body; DATA_LOSS when it is longer than `maxBytes`. */
   read(maxBytes: number, what: string): Promise<Uint8Array>;
   /** Drops the body. */
@@ -208,24 +210,42 @@ class Response implements HttpResponse {
     return value === undefined ? [] : Array.isArray(value) ? value : [value];
   }
 
-  async *chunks(): AsyncGenerator<Uint8Array> {
+  async pour(sink: ByteSink): Promise<void> {
     const body = this.#data.body;
-    const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-    const clock = new StallClock(this.#timings);
-    try {
-      for (;;) {
-        const next = await clock.wait(
-          () => iterator.next(),
-          () => this.#stall(),
-        );
-        if (next.done === true) return;
-        clock.received(next.value.byteLength);
-        yield next.value;
+    const clock = new StallClock(this.#timings, () => this.#stall());
+    let ours: { error: unknown } | undefined;
+    let taking: Promise<void> | undefined;
+    const fail = (error: unknown) => {
+      ours ??= { error };
+      body.destroy();
+    };
+    const goOn = () => {
+      clock.resume();
+      body.resume();
+    };
+    body.on("data", (piece: Uint8Array) => {
+      clock.received(piece.byteLength);
+      try {
+        const full = sink(piece);
+        if (full === undefined) return;
+        clock.pause();
+        body.pause();
+        taking = full.then(goOn, fail);
+      } catch (error) {
+        fail(error);
       }
+    });
+    try {
+      await finished(body, { writable: false });
+      // The body may end before its last piece is taken.
+      await taking;
+      if (ours !== undefined) throw ours.error;
     } catch (error) {
+      if (ours !== undefined) throw ours.error;
       this.#request.signal.throwIfAborted();
       throw networkFailure(this.#request.doing, this.url, this.#controller.signal.reason ?? error, null);
     } finally {
+      clock.stop();
       this.#detach();
       body.destroy();
     }
@@ -239,11 +259,12 @@ class Response implements HttpResponse {
       await this.discard();
       throw tooLong();
     }
-    for await (const piece of this.chunks()) {
+    await this.pour((piece) => {
       length += piece.byteLength;
       if (length > maxBytes) throw tooLong();
       pieces.push(piece);
-    }
+      return undefined;
+    });
     return Buffer.concat(pieces, length);
   }
 

@@ -146,7 +146,7 @@ void RunPipeline(const std::string& stream, const FramedFile& file, const std::s
     size_t size = std::min(stop - at, 1 + random->Below(2000));
     size_t taken = 0;
     if (!pipeline->Write(reinterpret_cast<const uint8_t*>(stream.data()) + at, size, &taken).ok()) break;
-    if (taken < size && !pipeline->WaitForRoom().ok()) break;
+    if (taken < size && !WaitForRoom(pipeline.get()).ok()) break;
     at += taken;
   }
   UnpackOutcome outcome;

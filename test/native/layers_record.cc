@@ -42,7 +42,7 @@ bool Unpack(const std::string& archive, const std::string& layer, const std::str
   const uint8_t* data = reinterpret_cast<const uint8_t*>(archive.data());
   for (size_t at = 0, taken = 0; at < archive.size(); at += taken) {
     if (!pipeline->Write(data + at, archive.size() - at, &taken).ok()) break;
-    if (taken == 0 && !pipeline->WaitForRoom().ok()) break;
+    if (taken == 0 && !WaitForRoom(pipeline.get()).ok()) break;
   }
   bool sound = pipeline->Finish(outcome).ok();
   pipeline->Join();

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <future>
 
 namespace berth::fuzz {
 
@@ -158,6 +159,12 @@ std::string Zstd(const std::string& data) {
   std::string result(ZSTD_compressBound(data.size()), '\0');
   result.resize(ZSTD_compress(&result[0], result.size(), data.data(), data.size(), 3));
   return result;
+}
+
+Result WaitForRoom(Pipeline* pipeline) {
+  std::promise<Result> room;
+  pipeline->WhenRoom([&room](Result result) { room.set_value(std::move(result)); });
+  return room.get_future().get();
 }
 
 }  // namespace berth::fuzz

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "../../addon/kernel/pipeline.h"
+
 namespace berth::fuzz {
 
 /// xorshift64*: the same sequence for the same seed everywhere.
@@ -29,5 +31,8 @@ std::string MutateBytes(const std::string& bytes, Random* random);
 
 std::string Gzip(const std::string& data);
 std::string Zstd(const std::string& data);
+
+/// Blocks until the pipeline takes more.
+Result WaitForRoom(Pipeline* pipeline);
 
 }  // namespace berth::fuzz

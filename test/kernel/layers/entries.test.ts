@@ -39,6 +39,38 @@ test("modes, setuid bits and owners above 65535 survive", async () => {
   expect(facts("bin/link").slice(1)).toEqual([7, 8]);
 });
 
+test("nothing is inherited from a setgid directory, also when it becomes one late", async () => {
+  const root = scratch.fresh();
+  await unpack(
+    root,
+    makeTar([
+      { path: "root/", type: "5", mode: 0o2755 },
+      { path: "root/dir/", type: "5", mode: 0o755 },
+      { path: "root/file", mode: 0o644, data: "x" },
+      { path: "mail/", type: "5", mode: 0o2775, gid: 8 },
+      { path: "mail/dir/", type: "5", mode: 0o700 },
+      { path: "mail/file", mode: 0o640, data: "x" },
+      { path: "mail/link", type: "2", link: "file" },
+      { path: "before/", type: "5", mode: 0o755 },
+      { path: "before/dir/", type: "5", mode: 0o711 },
+      { path: "before/", type: "5", mode: 0o2755, gid: 9 },
+      { path: "before/dir2/", type: "5", mode: 0o711 },
+      { path: "./", type: "5", mode: 0o2751, gid: 10 },
+      { path: "last/", type: "5", mode: 0o755 },
+      { path: "file", mode: 0o644, data: "x" },
+    ]),
+  );
+  const facts = (path: string) => {
+    const { mode, uid, gid } = lstatSync(join(root, path));
+    return `${(mode & 0o7777).toString(8)} ${uid} ${gid}`;
+  };
+  expect(["root", "root/dir", "root/file"].map(facts)).toEqual(["2755 0 0", "755 0 0", "644 0 0"]);
+  expect(["mail", "mail/dir", "mail/file"].map(facts)).toEqual(["2775 0 8", "700 0 0", "640 0 0"]);
+  expect(lstatSync(join(root, "mail/link")).gid).toBe(0);
+  expect(["before", "before/dir", "before/dir2"].map(facts)).toEqual(["2755 0 9", "711 0 0", "711 0 0"]);
+  expect([".", "last", "file"].map(facts)).toEqual(["2751 0 10", "755 0 0", "644 0 0"]);
+});
+
 test("the process's umask changes nothing", async () => {
   const root = scratch.fresh();
   const before = process.umask(0o077);

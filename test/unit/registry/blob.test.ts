@@ -136,11 +136,40 @@ describe("blob", () => {
     const impatient = client({ hosts: {} }, { stallMs: 50, retries: 0 });
     const descriptor = { mediaType: "x/y", digest: sha256(content), size: content.length };
     let bytes = 0;
-    for await (const piece of impatient.blob(request(`${registry.host}/a`), descriptor)) {
+    await impatient.pour(request(`${registry.host}/a`), descriptor, async (piece) => {
       await new Promise((resolve) => setTimeout(resolve, 30));
       bytes += piece.byteLength;
-    }
+    });
     expect(bytes).toBe(content.length);
+  });
+
+  it.each([
+    ["at once", () => true],
+    ["later", () => false],
+  ])("asks nobody again when its taker fails %s", async (_when, atOnce) => {
+    registry.addBlob(content);
+    other.addBlob(content);
+    const config = { hosts: { [other.host]: { mirrors: [{ url: registry.url }], plainHttp: true } } };
+    const descriptor = { mediaType: "x/y", digest: sha256(content), size: content.length };
+    const full = new Error("the disk is full");
+    const take = () => {
+      if (atOnce()) throw full;
+      return Promise.reject(full);
+    };
+    await expect(client(config).pour(request(`${other.host}/a`), descriptor, take)).rejects.toBe(full);
+    expect([...registry.requests, ...other.requests]).toHaveLength(1);
+  });
+
+  it("ends when the last piece is taken", async () => {
+    registry.addBlob(content);
+    const descriptor = { mediaType: "x/y", digest: sha256(content), size: content.length };
+    let taken = 0;
+    const take = async (piece: Uint8Array) => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      taken += piece.byteLength;
+    };
+    await client().pour(request(`${registry.host}/a`), descriptor, take);
+    expect(taken).toBe(content.length);
   });
 
   it("goes on at the registry when a mirror breaks half way", async () => {

@@ -58,6 +58,6 @@ export async function readBlob(
 ): Promise<Buffer> {
   const descriptor = { mediaType: "application/x", digest: sha256(bytes), size };
   const pieces: Uint8Array[] = [];
-  for await (const piece of from.blob(asked, descriptor)) pieces.push(piece);
+  await from.pour(asked, descriptor, (piece) => void pieces.push(piece));
   return Buffer.concat(pieces);
 }
