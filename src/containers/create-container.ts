@@ -20,7 +20,7 @@ import {
   insertContainer,
   releaseContainerName,
 } from "../store/containers.ts";
-import { durably } from "../store/durable.ts";
+import { onDisk } from "../store/durable.ts";
 import { findPod } from "../store/pods.ts";
 import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
 import type { ContainerRuntime } from "../types/handler.ts";
@@ -114,9 +114,9 @@ interface Making extends ContainerWish {
   readonly runtime: ContainerRuntime | null;
 }
 
-function make(deps: ContainerDeps, call: Call, making: Making): Promise<ContainerId> {
+async function make(deps: ContainerDeps, call: Call, making: Making): Promise<ContainerId> {
   const { pod, image, config, edits } = making;
-  return withSteps("CreateContainer", call, async (steps) => {
+  const { id, podId, createdAt } = await withSteps("CreateContainer", call, async (steps) => {
     const container = await reserve(deps, call, steps, making);
     const { planned, process } = await build(deps, call, steps, { pod, image, edits, container });
     await steps.run("commit", () => {
@@ -125,13 +125,15 @@ function make(deps: ContainerDeps, call: Call, making: Making): Promise<Containe
       const { uid, gid, groups } = planned.user;
       const user = { uid, gid, groups };
       const prepared = { preparedAt: nowMicros(), process, user, execTemplate: planned.execTemplate };
-      // The caller is told of the container, so it must be known after a power cut too.
-      durably(deps.store, () => commitContainerPrepared(deps.store, container.id, prepared));
+      commitContainerPrepared(deps.store, container.id, prepared);
     });
-    const { id, podId, createdAt } = container;
-    deps.events({ type: "container-created", containerId: id, podId, at: createdAt });
-    return container.id;
+    return container;
   });
+  // The caller is told of the container, so it must be known after a power cut too.
+  const synced = onDisk(deps.store);
+  deps.events({ type: "container-created", containerId: id, podId, at: createdAt });
+  await synced;
+  return id;
 }
 
 function requireReadyPod(deps: ContainerDeps, podId: PodId, doing: string): Pod {

@@ -8,7 +8,7 @@ import type { Steps } from "../lib/undo.ts";
 import { withSteps } from "../lib/undo.ts";
 import { monitorCgroup, podCgroupName } from "../paths.ts";
 import { idMapText, userMappingOf } from "../spec/user-namespace.ts";
-import { durably } from "../store/durable.ts";
+import { onDisk } from "../store/durable.ts";
 import {
   commitPodReady,
   findPod,
@@ -73,30 +73,33 @@ interface Making {
   readonly doing: string;
 }
 
-function make(
+async function make(
   deps: PodDeps,
   call: Call,
   request: RunPodRequest,
   { id, cgroupMount, doing }: Making,
 ): Promise<PodId> {
-  return withSteps("RunPodSandbox", call, async (steps) => {
+  const readyAt = await withSteps("RunPodSandbox", call, async (steps) => {
     try {
       const pod = await reserve(deps, call, steps, request, id, cgroupMount);
       await makeParts(deps, steps, pod);
       const { process, network } = await makeProcessAndNetwork(deps, call, steps, pod);
-      const readyAt = nowMicros();
-      await steps.run("commit", () => {
+      return await steps.run("commit", () => {
         // A monitor that was lost meanwhile told nobody: the row was not ready yet.
         if (deps.monitors.get(pod.id) === undefined) throw new BerthError("UNAVAILABLE", "the monitor ended");
-        // The caller is told of the pod, so it must be known after a power cut too.
-        durably(deps.store, () => commitPodReady(deps.store, pod.id, { readyAt, monitor: process, network }));
+        const ready = { readyAt: nowMicros(), monitor: process, network };
+        commitPodReady(deps.store, pod.id, ready);
+        return ready.readyAt;
       });
-      deps.events({ type: "pod-ready", podId: pod.id, at: readyAt });
-      return pod.id;
     } catch (error) {
       throw wrapError(doing, error);
     }
   });
+  // The caller is told of the pod, so it must be known after a power cut too.
+  const synced = onDisk(deps.store);
+  deps.events({ type: "pod-ready", podId: id, at: readyAt });
+  await synced;
+  return id;
 }
 
 function adoptExisting(existing: Pod, doing: string): PodId {

@@ -5,8 +5,16 @@ import { basename, join } from "node:path";
 import Database from "better-sqlite3";
 import { BerthError, messageOf } from "../lib/errors.ts";
 import { migrations } from "./schema.ts";
+import { WalFile } from "./wal-file.ts";
 
 export type Store = Database.Database;
+
+const wals = new WeakMap<Store, WalFile>();
+
+/** Null for a store in memory. */
+export function walOf(store: Store): WalFile | null {
+  return wals.get(store) ?? null;
+}
 
 /** Opens or makes the database at `path` (":memory:" in tests) and brings its schema up to date. */
 export function openStore(path: string): Store {
@@ -21,11 +29,23 @@ export function openStore(path: string): Store {
     // Holds triggers alone, which a full disk must not keep away.
     store.pragma("temp_store = MEMORY");
     migrate(store, path);
+    if (!store.memory) openWal(store, path);
     return store;
   } catch (error) {
     store.close();
     throw error;
   }
+}
+
+/** It is closed together with the store, which then removes the file. */
+function openWal(store: Store, path: string): void {
+  const wal = new WalFile(path);
+  const close = store.close.bind(store);
+  store.close = () => {
+    if (store.open) wal.close();
+    return close();
+  };
+  wals.set(store, wal);
 }
 
 export interface OpenedStore {

@@ -31,6 +31,7 @@ const START_UP_FILES = [
   "lib/built-file",
   "store/durable",
   "store/open",
+  "store/wal-file",
 ];
 const START_UP = new RegExp(`^src/(?:(?:${START_UP_FILES.join("|")})\\.ts$|(?:config|daemon|cli)/)`);
 
