@@ -2,6 +2,7 @@
 
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
+import { parseBoundedJson } from "../lib/bounded-json.ts";
 import { BerthError, messageOf } from "../lib/errors.ts";
 import { printable } from "../registry/failure.ts";
 import {
@@ -56,8 +57,9 @@ export function readImageConfig(bytes: Uint8Array, what: string): ImageConfig {
 function parseJson(bytes: Uint8Array, what: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = parseBoundedJson(bytes);
   } catch (error) {
+    if (error instanceof RangeError) throw new BerthError("DATA_LOSS", `read ${what}: ${error.message}`);
     throw new BerthError("DATA_LOSS", `read ${what}: it is not JSON: ${printable(messageOf(error))}`);
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value))

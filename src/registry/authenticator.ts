@@ -1,5 +1,6 @@
 // Answers a registry's challenges: Basic, and Bearer with a token from the realm that the registry names.
 
+import { parseBoundedJson } from "../lib/bounded-json.ts";
 import { messageOf } from "../lib/errors.ts";
 import { SharedFlight } from "../lib/single-flight.ts";
 import { isLocalAddress } from "./addresses.ts";
@@ -184,7 +185,7 @@ function scopesOf(access: Access, challenge: Challenge): string[] {
 
 function parseAnswer(access: Access, bytes: Uint8Array): Record<string, unknown> {
   try {
-    const answer: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    const answer: unknown = parseBoundedJson(bytes);
     if (typeof answer === "object" && answer !== null) return answer as Record<string, unknown>;
     throw new Error("it is not an object");
   } catch (error) {
