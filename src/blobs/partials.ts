@@ -4,6 +4,7 @@
 
 import { mkdir, readdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { isOld } from "../lib/clock.ts";
 import { errnoOf } from "../lib/errors.ts";
 import type { Paths } from "../paths.ts";
 import type { Digest } from "../types/ids.ts";
@@ -74,7 +75,7 @@ export class Partials {
     let bytes = 0;
     const doomed = idle.filter((file) => {
       bytes += file.bytes;
-      const old = file.usedAt < Date.now() - this.#limits.maxAgeMs || complete.has(file.name);
+      const old = isOld(file.usedAt * 1000, this.#limits.maxAgeMs * 1000) || complete.has(file.name);
       return all || old || !namePattern.test(file.name) || bytes > this.#limits.maxBytes;
     });
     for (const { name } of doomed) {

@@ -2,7 +2,7 @@
 
 import { statfs } from "node:fs/promises";
 import type { Call } from "../lib/call.ts";
-import { nowMicros } from "../lib/clock.ts";
+import { isOld } from "../lib/clock.ts";
 import type { ImageUse } from "../store/images.ts";
 import type { ImageDeps } from "./deps.ts";
 import { measureLayers } from "./measure-layers.ts";
@@ -44,7 +44,7 @@ export async function collectImages(
 }
 
 function isOver({ releasedAt, usedAt }: ImageUse, graceMs: number): boolean {
-  return releasedAt !== null && Math.max(releasedAt, usedAt) <= nowMicros() - graceMs * 1000;
+  return releasedAt !== null && isOld(releasedAt, graceMs * 1000) && isOld(usedAt, graceMs * 1000);
 }
 
 async function relieveDisk(
@@ -57,8 +57,9 @@ async function relieveDisk(
   if (marks === null || full < marks.highPercent) return { images: [], failures: [] };
   // What interrupted pulls left costs nobody anything but time.
   await sweepUnfinished(deps, call, { all: true });
-  const before = nowMicros() - MIN_IDLE_MS * 1000;
-  const doomed = unusedImages(deps.store).filter(({ local, usedAt }) => !local && usedAt <= before);
+  const doomed = unusedImages(deps.store).filter(
+    ({ local, usedAt }) => !local && isOld(usedAt, MIN_IDLE_MS * 1000),
+  );
   const report = await removeUnused(deps, call, doomed, async () => (await fullness()) > marks.lowPercent);
   const left = await fullness();
   if (left > marks.lowPercent) {

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import type { UnpackResult } from "../kernel/kernel.ts";
 import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
-import { BerthError, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import { findLayer, insertLayer, reserveLayerNumber } from "../store/layers.ts";
 import type { Layer } from "../types/image.ts";
 import type { ContentSource } from "./content-source.ts";
@@ -40,7 +40,6 @@ export interface StagedLayer {
  * remote blob, what has come of it.
  */
 export async function fetchLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
-  checkSize(job, source);
   const record = job.recorder.layer(source.descriptor.digest, source.descriptor.size);
   const directory = join(job.deps.paths.staging, `layer-${randomBytes(12).toString("hex")}`);
   const staged = { directory, record: `${directory}.record` };
@@ -62,17 +61,6 @@ export async function fetchLayer(job: LayerJob, source: LayerSource, signal: Abo
     await removeQuietly(job, staged.directory, staged.record);
     throw error;
   }
-}
-
-/** A blob that is larger than what may come out of it is no layer: it would only fill the disk. */
-function checkSize(job: LayerJob, { descriptor }: LayerSource): void {
-  const limit = job.deps.config.images.maxLayerUnpackedBytes;
-  if (descriptor.size <= limit) return;
-  throw new BerthError(
-    "RESOURCE_EXHAUSTED",
-    `fetch layer "${descriptor.digest}" of ${job.what}: it has ${descriptor.size} bytes, ` +
-      `the limit is ${limit}; raise max_layer_unpacked_bytes under [images] if you trust the image`,
-  );
 }
 
 async function placeLayer(

@@ -6,7 +6,7 @@ import type { Steps } from "../lib/undo.ts";
 import { holdBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
 import { type ImageRef, putRefs } from "../store/image-refs.ts";
-import { imageIdOfManifest, putImage } from "../store/images.ts";
+import { getImage, imageIdOfManifest, putImage } from "../store/images.ts";
 import type { ImageId } from "../types/ids.ts";
 import type { Layer } from "../types/image.ts";
 import type { RootManifest } from "./content-source.ts";
@@ -37,8 +37,8 @@ export async function installImage(
   });
   if (present !== null) return await announce(job, steps, present);
   const plan = await steps.run("fetch-config", () => readImage(source, found, limits, what, call.signal));
-  const held = plan.layers.map(({ diffId }) => diffId);
-  for (const diffId of held) deps.desk.hold(diffId);
+  const held = plan.layers.flatMap(({ diffId, descriptor }) => [diffId, descriptor.digest]);
+  for (const digest of held) deps.desk.hold(digest);
   let comesBack = false;
   try {
     job.recorder.enter("layers");
@@ -76,6 +76,8 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
       manifestType: plan.manifestType,
       layers,
       refs,
+      // In the same transaction: what a registry may not have must never count as if it had.
+      local: !job.source.isRemote && getImage(deps.store, plan.id) === null,
     });
     holdBlobs(
       deps.store,

@@ -1,5 +1,5 @@
-// Which layers running pulls rely on. A held layer is not deleted although no image row names it (yet,
-// or any more); the last holder to let go decides when that is still so.
+// Which layers, by diff ID, and which kept blobs running work relies on. What is held is not deleted although
+// no image row names it (yet, or any more); the last holder to let go decides when that is still so.
 
 import { SharedFlight } from "../lib/single-flight.ts";
 import type { Digest } from "../types/ids.ts";
@@ -10,19 +10,19 @@ export class LayerDesk {
   readonly flights = new SharedFlight<Layer>();
   readonly #holders = new Map<Digest, number>();
 
-  hold(diffId: Digest): void {
-    this.#holders.set(diffId, (this.#holders.get(diffId) ?? 0) + 1);
+  hold(digest: Digest): void {
+    this.#holders.set(digest, (this.#holders.get(digest) ?? 0) + 1);
   }
 
   /** True when the caller was the last holder. */
-  release(diffId: Digest): boolean {
-    const left = (this.#holders.get(diffId) ?? 0) - 1;
-    if (left > 0) this.#holders.set(diffId, left);
-    else this.#holders.delete(diffId);
+  release(digest: Digest): boolean {
+    const left = (this.#holders.get(digest) ?? 0) - 1;
+    if (left > 0) this.#holders.set(digest, left);
+    else this.#holders.delete(digest);
     return left <= 0;
   }
 
-  isHeld(diffId: Digest): boolean {
-    return this.#holders.has(diffId);
+  isHeld(digest: Digest): boolean {
+    return this.#holders.has(digest);
   }
 }

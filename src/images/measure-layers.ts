@@ -50,7 +50,7 @@ export class SnapshotRoom {
   /** The last measurement; waits for the first one only. An old one sets off the next. */
   get(): Promise<Room> {
     const known = this.#known;
-    if (this.#measuring || (known !== undefined && Date.now() - this.#begunAt < MAX_AGE_MS)) {
+    if (this.#measuring || (known !== undefined && performance.now() - this.#begunAt < MAX_AGE_MS)) {
       return known ?? this.#begin();
     }
     const next = this.#begin();
@@ -61,7 +61,7 @@ export class SnapshotRoom {
 
   #begin(): Promise<Room> {
     this.#measuring = true;
-    this.#begunAt = Date.now();
+    this.#begunAt = performance.now();
     const before = this.#known;
     const next = this.#measure();
     this.#known ??= next;

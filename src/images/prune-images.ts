@@ -1,5 +1,5 @@
 import { type Call, throwIfAborted } from "../lib/call.ts";
-import { nowMicros } from "../lib/clock.ts";
+import { isOld } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { getImage, type ImageUse } from "../store/images.ts";
 import { exclusiveBytes } from "../store/layers.ts";
@@ -32,9 +32,8 @@ export async function pruneImages(
 ): Promise<PruneReport> {
   throwIfAborted(call, "prune images");
   await measureLayers(deps);
-  const before = nowMicros() - request.unusedMs * 1000;
   const doomed = unusedImages(deps.store).filter(
-    ({ named, usedAt }) => (request.all || !named) && usedAt <= before,
+    ({ named, usedAt }) => (request.all || !named) && isOld(usedAt, request.unusedMs * 1000),
   );
   return await removeUnused(deps, call, doomed);
 }

@@ -16,6 +16,7 @@ export class PullRecorder {
   readonly #image: string;
   readonly #tell: ProgressListener;
   readonly #beganAt = nowMicros();
+  readonly #began = performance.now();
   readonly #timeline = new Timeline();
   readonly #layers = new Map<Digest, LayerRecorder>();
   #endedAt = 0;
@@ -45,7 +46,8 @@ export class PullRecorder {
 
   end(outcome: { imageId: ImageId } | { error: string }): void {
     this.#timeline.end();
-    this.#endedAt = nowMicros();
+    // How long it took is true also when the clock is set meanwhile.
+    this.#endedAt = this.#beganAt + Math.round((performance.now() - this.#began) * 1000);
     if ("error" in outcome) this.#error = outcome.error;
     else this.#imageId = outcome.imageId;
     for (const layer of this.#layers.values()) layer.abandon();

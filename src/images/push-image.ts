@@ -58,8 +58,8 @@ export async function pushImage(
   const manifest = manifestOfImage(deps.store, image.id);
   if (manifest === null) throw new BerthError("NOT_FOUND", `${doing}: there is no such image`);
   const saved = await savedImage(deps, image, manifest, true, doing);
-  const held = saved.layers.map(({ diffId }) => diffId);
-  for (const diffId of held) deps.desk.hold(diffId);
+  const held = saved.layers.flatMap(({ diffId, original }) => [diffId, original.digest]);
+  for (const digest of held) deps.desk.hold(digest);
   const directory = join(deps.paths.staging, `push-${randomBytes(12).toString("hex")}`);
   const stopping = new AbortController();
   const signal = AbortSignal.any([call.signal, stopping.signal]);

@@ -146,7 +146,19 @@ function checkManifest(
   for (const layer of manifest.layers) {
     if (isImage) checkLayerType(layer, what);
     checkDigest(layer, what);
+    checkSize(layer, limits, what);
   }
+}
+
+/** A blob that is larger than what may come out of it is no layer: it would only fill the disk. */
+function checkSize({ digest, size }: Descriptor, limits: ImageLimits, what: string): void {
+  const limit = limits.maxLayerUnpackedBytes;
+  if (size <= limit) return;
+  throw new BerthError(
+    "RESOURCE_EXHAUSTED",
+    `use ${what}: layer "${digest}" has ${size} bytes, the limit is ${limit}; ` +
+      "raise max_layer_unpacked_bytes under [images] if you trust the image",
+  );
 }
 
 const layerTypes = [

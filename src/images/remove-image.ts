@@ -59,8 +59,8 @@ function dropRows(deps: ImageDeps, reference: string, asked: string): Removed | 
   const layers = listLayers(deps.store).filter((layer) => numbers.has(layer.number));
   const kept = blobsOfImage(deps.store, image.id);
   deleteImage(deps.store, image.id);
-  const free = new Set(unheldBlobs(deps.store, nowMicros()).map(({ digest }) => digest));
-  const blobs = kept.filter(({ digest }) => free.has(digest));
+  const free = new Set(unheldBlobs(deps.store).map(({ digest }) => digest));
+  const blobs = kept.filter(({ digest }) => free.has(digest) && !deps.desk.isHeld(digest));
   for (const { digest } of blobs) deleteBlob(deps.store, digest);
   return { image, layers: dropUnneededRows(deps, layers), blobs };
 }

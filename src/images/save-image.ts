@@ -1,4 +1,4 @@
-import { type Call, throwIfAborted } from "../lib/call.ts";
+import { type Call, type Logger, throwIfAborted } from "../lib/call.ts";
 import { BerthError } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
@@ -6,6 +6,7 @@ import { manifestOfImage } from "../store/images.ts";
 import type { Image } from "../types/image.ts";
 import { mediaTypes } from "../types/oci-image.ts";
 import { type ArchivePart, tarOf } from "./archive-writer.ts";
+import { releaseLayers } from "./delete-layers.ts";
 import type { ImageDeps } from "./deps.ts";
 import { resolveImage } from "./resolve-image.ts";
 import { type SavedImage, savedImage } from "./saved-layers.ts";
@@ -37,7 +38,12 @@ export async function saveImage(
     saved.set(image.id, await described(deps, image, request.format));
   }
   const names = new Map([...tags].map(([id, of]) => [id, [...of].filter((tag) => tag !== "")]));
-  return heldWhile(deps, [...saved.values()], tarOf(partsOf([...saved.values()], names, request.format)));
+  return heldWhile(
+    deps,
+    call.log,
+    [...saved.values()],
+    tarOf(partsOf([...saved.values()], names, request.format)),
+  );
 }
 
 function find(deps: ImageDeps, reference: string): { image: Image; tag: string } {
@@ -65,15 +71,18 @@ async function described(deps: ImageDeps, image: Image, format: ArchiveFormat): 
 /** What is being read is not removed meanwhile. */
 async function* heldWhile(
   deps: ImageDeps,
+  log: Logger,
   images: readonly SavedImage[],
   stream: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  const diffIds = images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId));
-  for (const diffId of diffIds) deps.desk.hold(diffId);
+  const held = images.flatMap(({ layers }) =>
+    layers.flatMap(({ diffId, original }) => [diffId, original.digest]),
+  );
+  for (const digest of held) deps.desk.hold(digest);
   try {
     yield* stream;
   } finally {
-    for (const diffId of diffIds) deps.desk.release(diffId);
+    await releaseLayers(deps, log, held, false);
   }
 }
 

@@ -1,7 +1,6 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Call } from "../lib/call.ts";
-import { nowMicros } from "../lib/clock.ts";
 import { deleteBlob, forgetLayerBlobs, listBlobs, unheldBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
 import { setPins } from "../store/image-refs.ts";
@@ -45,7 +44,7 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
   const present = new Set(await readdir(layersDirectory));
   const missing = durably(store, () => {
     for (const layer of unfinishedLayers(deps)) deleteLayer(store, layer.number);
-    for (const blob of unheldBlobs(store, nowMicros())) deleteBlob(store, blob.digest);
+    for (const blob of unheldBlobs(store)) deleteBlob(store, blob.digest);
     forgetLayerBlobs(store);
     return noteMissing(deps, call, present);
   });

@@ -1,6 +1,6 @@
 import { defaultLimits } from "../blobs/partials.ts";
 import type { Call } from "../lib/call.ts";
-import { nowMicros } from "../lib/clock.ts";
+import { isOld } from "../lib/clock.ts";
 import { durably } from "../store/durable.ts";
 import { unreferencedLayers } from "../store/layers.ts";
 import type { Layer } from "../types/image.ts";
@@ -30,13 +30,13 @@ export async function sweepUnfinished(
  */
 export function unfinishedLayers(deps: Pick<ImageDeps, "store" | "config">): Layer[] {
   const { unfinishedMaxAgeMs, partialMaxBytes } = deps.config.registry;
-  const oldest = nowMicros() - (unfinishedMaxAgeMs ?? defaultLimits.maxAgeMs) * 1000;
+  const maxAge = (unfinishedMaxAgeMs ?? defaultLimits.maxAgeMs) * 1000;
   const room = partialMaxBytes ?? defaultLimits.maxBytes;
   let bytes = 0;
   return unreferencedLayers(deps.store)
     .sort((a, b) => b.createdAt - a.createdAt)
     .filter(({ createdAt, unpackedBytes }) => {
       bytes += unpackedBytes;
-      return createdAt <= oldest || bytes > room;
+      return isOld(createdAt, maxAge) || bytes > room;
     });
 }

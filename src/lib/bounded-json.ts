@@ -1,5 +1,5 @@
-// JSON from strangers. V8 needs a microsecond for each value, validators more: four megabytes of brackets would
-// keep the event loop busy for the better part of a second. So values are counted first, which is cheap.
+// JSON from strangers. V8 needs a microsecond for each value, validators more: four megabytes of brackets
+// would keep the event loop busy for the better part of a second. So values are counted first: that is cheap.
 
 /** Far more than the largest document that means something: an index of 4096 platforms has about 50,000. */
 export const maxJsonValues = 65_536;
@@ -10,8 +10,8 @@ const backslash = 0x5c;
 const leaders = new Set([0x5b, 0x7b, 0x2c, 0x3a]);
 
 /**
- * Parses UTF-8 text. Throws as JSON.parse does, a TypeError when the text is no UTF-8, and a RangeError when it
- * holds more than `maxJsonValues` values and names of members.
+ * Parses UTF-8 text. Throws as JSON.parse does, a TypeError when the text is no UTF-8, and a RangeError when
+ * it holds more than `maxJsonValues` values and names of members.
  */
 export function parseBoundedJson(bytes: Uint8Array): unknown {
   if (bytes.byteLength > maxJsonValues) refuseMany(bytes);

@@ -42,11 +42,10 @@ export function blobsOfImage(store: Store, id: ImageId): KeptBlob[] {
   return statement<KeptBlob>(store, sql).all(id);
 }
 
-/** Blobs that were kept before `before` and that no image names: of those younger a pull may be under way. */
-export function unheldBlobs(store: Store, before: Micros): KeptBlob[] {
-  const sql = `SELECT ${columns} FROM blobs
-    WHERE created_at <= ? AND digest NOT IN (SELECT digest FROM image_blobs)`;
-  return statement<KeptBlob>(store, sql).all(before);
+/** Blobs that no image names. */
+export function unheldBlobs(store: Store): KeptBlob[] {
+  const sql = `SELECT ${columns} FROM blobs WHERE digest NOT IN (SELECT digest FROM image_blobs)`;
+  return statement<KeptBlob>(store, sql).all();
 }
 
 export function blobUsage(store: Store): { bytes: number; count: number } {

@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { imagesOf } from "../../../src/config/images.ts";
 import { collectImages } from "../../../src/images/collect-images.ts";
 import type { ImageDeps } from "../../../src/images/deps.ts";
 import { ImageCollector } from "../../../src/images/image-collector.ts";
+import { SnapshotRoom } from "../../../src/images/measure-layers.ts";
 import { pruneImages } from "../../../src/images/prune-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
 import { tagImage } from "../../../src/images/tag-image.ts";
@@ -103,6 +104,40 @@ describe("collectImages", () => {
     await collectImages(deps, makeCall(), async () => 90);
     expect(left()).toEqual(["reg.test/a/b:v1"]);
   });
+
+  it("takes what was used before the clock was set back", async () => {
+    const old = await pull("a/b");
+    await pull("a/b", "two");
+    age(old, -100_000);
+    const released = withConfig({ grace_minutes: 60 });
+    expect((await collectImages(released, makeCall())).images).toMatchObject([{ id: old }]);
+    const ids = [await pull("a/a"), await pull("a/c")];
+    age(ids[0]!, -100_000);
+    age(ids[1]!, -1);
+    const marks = withConfig({ high_mark_percent: 80, low_mark_percent: 60 });
+    const { images } = await collectImages(marks, makeCall(), async () => 90);
+    expect(images.map(({ id }) => id)).toEqual([ids[0]]);
+  });
+});
+
+it("what containers take is measured again although the clock was set back", async () => {
+  let bytes = 1;
+  const measure = { treeUsage: async () => ({ bytes: bytes++, inodes: 1 }) };
+  const room = new SnapshotRoom(measure, "/");
+  vi.useFakeTimers({ toFake: ["performance", "Date"] });
+  try {
+    vi.setSystemTime(Date.now() + 1e9);
+    expect((await room.get()).bytes).toBe(1);
+    vi.setSystemTime(Date.now() - 1e9);
+    expect((await room.get()).bytes).toBe(1);
+    vi.advanceTimersByTime(11_000);
+    vi.setSystemTime(Date.now() - 1e9);
+    await room.get();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect((await room.get()).bytes).toBe(2);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe("pruneImages", () => {
@@ -110,12 +145,12 @@ describe("pruneImages", () => {
 
   it("takes what nobody named, or all that nobody uses", async () => {
     await pull("a/b");
-    await pull("a/b", "two");
+    age(await pull("a/b", "two"), -100_000);
     const used = await pull("a/c");
     addContainer(bench.deps.store, "c1", used);
     expect((await prune(false)).images).toHaveLength(1);
     expect(left()).toEqual(["reg.test/a/b:v1", "reg.test/a/c:v1"]);
-    expect((await prune(true, 60_000)).images).toEqual([]);
+    expect((await prune(true, 200_000 * 60_000)).images).toEqual([]);
     expect((await prune(true)).images).toMatchObject([
       { references: ["reg.test/a/b:v1", expect.anything()] },
     ]);

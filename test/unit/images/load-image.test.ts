@@ -1,10 +1,11 @@
 import type { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { type Pack, pack } from "tar-stream";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { imageStatus } from "../../../src/images/image-status.ts";
 import { loadImage } from "../../../src/images/load-image.ts";
-import { listImageRows } from "../../../src/store/images.ts";
+import type { Call } from "../../../src/lib/call.ts";
+import { isLocal, listImageRows } from "../../../src/store/images.ts";
 import { mediaTypes } from "../../../src/types/oci-image.ts";
 import { type Bench, makeBench, makeCall, testLimits } from "./support/bench.ts";
 import { fakeLayers, sha256 } from "./support/fake-layers.ts";
@@ -93,6 +94,23 @@ describe("loadImage", () => {
     expect(loaded?.references[0]).toBe(name);
     expect(imageStatus(bench.deps, name)?.id).toBe(loaded?.id);
     expect(bench.left()).toMatchObject({ staging: [], layers: { length: 1 } });
+  });
+
+  it("never leaves it to look like one that a registry has", async () => {
+    const seen: boolean[] = [];
+    const observeStep: Call["observeStep"] = (_verb, step, when) => {
+      if (step !== "commit" || when !== "after") return;
+      seen.push(...listImageRows(bench.deps.store).map(({ id }) => isLocal(bench.deps.store, id)));
+      vi.setSystemTime(Date.now() - 1e9);
+    };
+    vi.useFakeTimers({ toFake: ["Date"] });
+    try {
+      const [loaded] = await loadImage(bench.deps, { ...makeCall(), observeStep }, layout(undefined));
+      expect(seen).toEqual([true]);
+      expect(isLocal(bench.deps.store, loaded?.id ?? "")).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("loads an image without a name", async () => {

@@ -1,5 +1,5 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imageFsInfo } from "../../../src/images/image-fs-info.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
@@ -9,7 +9,9 @@ import { refuseDamaged } from "../../../src/images/refuse-damaged.ts";
 import { removeImage } from "../../../src/images/remove-image.ts";
 import { resolveImage } from "../../../src/images/resolve-image.ts";
 import { sweepImages } from "../../../src/images/sweep-images.ts";
+import { sweepUnneeded } from "../../../src/images/sweep-unneeded.ts";
 import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
+import { findBlob, holdBlobs, insertBlob } from "../../../src/store/blobs.ts";
 import { listImageRows } from "../../../src/store/images.ts";
 import { addContainer, type Bench, makeBench, makeCall } from "./support/bench.ts";
 import { type FakeLayers, fakeLayers, sha256 } from "./support/fake-layers.ts";
@@ -133,6 +135,32 @@ describe("removeImage", () => {
     const image = imageStatus(bench.deps, "reg.test/a/c:v1");
     expect(await readImageFile(bench.deps, image!, "content.tar", 100)).toEqual(Buffer.from("two"));
   });
+});
+
+it("a kept blob that running work needs stays until nobody does", async () => {
+  const { store, desk, paths } = bench.deps;
+  makeImage(registry, "a/b", "v1", ["one"]);
+  const id = await pull("reg.test/a/b:v1");
+  const digests = ["a", "b"].map((letter) => `sha256:${letter.repeat(64)}` as const);
+  for (const digest of digests) insertBlob(store, { digest, size: 1, createdAt: 1 });
+  holdBlobs(store, id, digests);
+  mkdirSync(dirname(paths.blob(digests[0]!)), { recursive: true });
+  for (const digest of digests) writeFileSync(paths.blob(digest), "x");
+  const left = () =>
+    digests.map((digest) => [findBlob(store, digest) !== undefined, existsSync(paths.blob(digest))]);
+  desk.hold(digests[0]!);
+  await remove(id);
+  await sweepUnneeded(bench.deps, makeCall().log);
+  expect(left()).toEqual([
+    [true, true],
+    [false, false],
+  ]);
+  desk.release(digests[0]!);
+  await sweepUnneeded(bench.deps, makeCall().log);
+  expect(left()).toEqual([
+    [false, false],
+    [false, false],
+  ]);
 });
 
 describe("sweepImages", () => {
