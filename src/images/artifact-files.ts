@@ -9,9 +9,6 @@ import type { Digest } from "../types/ids.ts";
 import { annotationKeys, type Descriptor, type ImageManifest, mediaTypes } from "../types/oci-image.ts";
 import type { LayerSource } from "./read-image.ts";
 
-/** Lower directories that Linux lets an overlay have (500), but for the empty one below each image volume. */
-export const maxArtifactFiles = 499;
-
 const maxTitleBytes = 1024;
 const maxNameBytes = 255;
 /** Seconds that the header of a tar can hold. */

@@ -40,7 +40,7 @@ export interface StagedLayer {
  * remote blob, what has come of it.
  */
 export async function fetchLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
-  const record = job.recorder.layer(source.descriptor.digest, source.descriptor.size);
+  const record = job.recorder.layer(source);
   const directory = join(job.deps.paths.staging, `layer-${randomBytes(12).toString("hex")}`);
   const staged = { directory, record: `${directory}.record` };
   try {

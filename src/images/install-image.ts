@@ -60,6 +60,7 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
   const { deps } = job;
   job.call.signal.throwIfAborted();
   durably(deps.store, () => {
+    refuseTwin(job, plan);
     putImage(deps.store, {
       image: {
         id: plan.id,
@@ -85,6 +86,17 @@ function commit(job: LayerJob, plan: ImagePlan, layers: readonly Layer[], refs: 
       plan.layers.map(({ descriptor }) => descriptor.digest),
     );
   });
+}
+
+/** One text can be the config of an image and the manifest of an artifact: the two would have one id. */
+function refuseTwin({ deps, what }: LayerJob, { id, artifact }: ImagePlan): void {
+  const there = getImage(deps.store, id);
+  if (there === null || (there.artifact === null) === (artifact === null)) return;
+  throw new BerthError(
+    "DATA_LOSS",
+    `use ${what}: its ${artifact === null ? "config" : "manifest"} has the id "${id}", which is that of ` +
+      `${artifact === null ? "an artifact" : "an image"} here; remove that first if you want this one`,
+  );
 }
 
 /**

@@ -16,7 +16,7 @@ export async function obtainLayers(job: LayerJob, sources: readonly LayerSource[
   // The largest first: what is written of them reaches the disk while the small ones are unpacked.
   const bySize = [...sources.entries()].sort(([, a], [, b]) => b.descriptor.size - a.descriptor.size);
   const waiting = bySize.values();
-  for (const { descriptor } of sources) job.recorder.layer(descriptor.digest, descriptor.size);
+  for (const source of sources) job.recorder.layer(source);
   const work = async () => {
     try {
       for (const [position, source] of waiting) {
@@ -36,8 +36,8 @@ export async function obtainLayers(job: LayerJob, sources: readonly LayerSource[
 
 async function obtainLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
   const { deps } = job;
-  const { diffId, descriptor } = source;
-  const record = job.recorder.layer(descriptor.digest, descriptor.size);
+  const { diffId } = source;
+  const record = job.recorder.layer(source);
   for (;;) {
     let ours = false;
     const work = (flightSignal: AbortSignal) => {

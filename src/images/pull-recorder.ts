@@ -4,6 +4,7 @@ import { nowMicros } from "../lib/clock.ts";
 import type { Digest, ImageId } from "../types/ids.ts";
 import type { LayerRecord, PullPhase, PullRecord } from "../types/pull.ts";
 import type { ProgressListener, PullProgress } from "./progress.ts";
+import type { LayerSource } from "./read-image.ts";
 import { Timeline } from "./timeline.ts";
 
 /** Watchers are told of a download when so much more has come. */
@@ -18,6 +19,7 @@ export class PullRecorder {
   readonly #beganAt = nowMicros();
   readonly #began = performance.now();
   readonly #timeline = new Timeline();
+  /** By diff ID. */
   readonly #layers = new Map<Digest, LayerRecorder>();
   #endedAt = 0;
   #imageId: ImageId | "" = "";
@@ -35,12 +37,15 @@ export class PullRecorder {
     this.#tell({ layer: "", phase, bytes: 0, total: 0, rate: 0, host: "", retries: 0 });
   }
 
-  /** The layer begins to wait. One record for each blob, however often it is asked for. */
-  layer(digest: Digest, size: number): LayerRecorder {
-    const known = this.#layers.get(digest);
+  /**
+   * The layer begins to wait. One record for each layer, however often it is asked for: of an artifact two
+   * may come from the same blob.
+   */
+  layer({ descriptor: { digest, size }, diffId }: Pick<LayerSource, "descriptor" | "diffId">): LayerRecorder {
+    const known = this.#layers.get(diffId);
     if (known !== undefined) return known;
     const made = new LayerRecorder(digest, size, this.#tell);
-    this.#layers.set(digest, made);
+    this.#layers.set(diffId, made);
     return made;
   }
 

@@ -7,7 +7,7 @@ import type { ImageLimits } from "../types/config.ts";
 import type { Digest, ImageId } from "../types/ids.ts";
 import type { ImageRuntimeConfig, NewArtifact } from "../types/image.ts";
 import type { Descriptor, ImageConfig, ImageManifest } from "../types/oci-image.ts";
-import { artifactTypeOf, filesOfArtifact, maxArtifactFiles } from "./artifact-files.ts";
+import { artifactTypeOf, filesOfArtifact } from "./artifact-files.ts";
 import type { ContentSource, RootManifest } from "./content-source.ts";
 import { checkPlatform, choosePlatform, hostPlatform } from "./platform.ts";
 import { readDocument, readImageConfig } from "./read-manifest.ts";
@@ -137,10 +137,12 @@ function checkManifest(
 ): void {
   const count = manifest.layers.length;
   const isImage = artifactType === "";
-  const limit = isImage ? limits.maxLayers : Math.min(limits.maxLayers, maxArtifactFiles);
-  if (count > limit) {
-    const kind = isImage ? "layers" : "blobs";
-    throw new BerthError("RESOURCE_EXHAUSTED", `use ${what}: it has ${count} ${kind}, the limit is ${limit}`);
+  if (count > limits.maxLayers) {
+    const counted = `${count} ${isImage ? "layers" : "blobs"}`;
+    throw new BerthError(
+      "RESOURCE_EXHAUSTED",
+      `use ${what}: it has ${counted}, the limit is ${limits.maxLayers}`,
+    );
   }
   checkDigest(manifest.config, what);
   for (const layer of manifest.layers) {

@@ -145,6 +145,35 @@ describe("refused, with nothing left", () => {
     expectNothing();
   });
 
+  it("an artifact whose manifest is the config of an image that is here, and the other way", async () => {
+    const rootfs = { type: "layers", diff_ids: [] };
+    const layers = [describeBlob(Buffer.from("x"), "x")];
+    // All that either of the two must have.
+    const twin = put(layers, {
+      rootfs,
+      os: "linux",
+      architecture: process.arch === "x64" ? "amd64" : "arm64",
+    });
+    registry.blobs.set(twin.digest, twin.bytes);
+    const config = { mediaType: mediaTypes.ociConfig, digest: twin.digest, size: twin.bytes.length };
+    const image = { schemaVersion: 2, config, layers: [] };
+    registry.addManifest("a/image", "v1", image, mediaTypes.ociManifest);
+    const pullTwin = () => pullImage(bench.deps, makeCall(), { image: `${registry.host}/a/image:v1` });
+    expect(await pullTwin()).toBe(twin.digest);
+    await expect(pull()).rejects.toMatchObject({
+      code: "DATA_LOSS",
+      message: expect.stringContaining("of an image here"),
+    });
+    expect(imageStatus(bench.deps, twin.digest)).toMatchObject({ artifact: null, layers: [] });
+    expect(bench.left()).toEqual({ staging: [], layers: [] });
+    bench.deps.store.exec("DELETE FROM images");
+    expect(await pull()).toBe(twin.digest);
+    await expect(pullTwin()).rejects.toMatchObject({
+      code: "DATA_LOSS",
+      message: expect.stringContaining("of an artifact here"),
+    });
+  });
+
   it("a digest that nobody can compute", async () => {
     put([{ mediaType: "a/b", digest: "blake3:0011", size: 1 }]);
     await expect(pull()).rejects.toMatchObject({ code: "UNIMPLEMENTED" });
