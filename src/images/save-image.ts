@@ -108,7 +108,14 @@ function partsOf(
     for (const { descriptor, open } of layers) put(descriptor.digest, descriptor.size, open);
     const { mediaType, digest, bytes } = document;
     const platform = { architecture: image.architecture, os: image.os };
-    const entry = { mediaType, digest, size: bytes.byteLength, ...(image.os === "" ? {} : { platform }) };
+    const kind = image.artifact === null ? {} : { artifactType: image.artifact.type };
+    const entry = {
+      mediaType,
+      digest,
+      size: bytes.byteLength,
+      ...(image.os === "" ? {} : { platform }),
+      ...kind,
+    };
     const own = names.get(image.id) ?? [];
     if (own.length === 0) manifests.push(entry);
     for (const name of own) manifests.push({ ...entry, annotations: annotationsOf(name, shared) });

@@ -22,6 +22,7 @@ const made = makeArtifact([
   { title: "config/settings.json", bytes: Buffer.from('{"a":1}') },
   { title: "config/-odd name", bytes: Buffer.from("odd") },
   { bytes: untitled },
+  { title: "sums/by-sha512", bytes: Buffer.from("512"), algorithm: "sha512" },
 ]);
 const SUM = digestOf(WEIGHTS).slice("sha256:".length);
 
@@ -77,6 +78,7 @@ describe.each([
     expect(seen.out.split("\n")).toEqual([
       ...names,
       unnamed,
+      "./sums/by-sha512",
       `${SUM}  model.bin`,
       "644 0:0 0",
       "755 0:0 0",
@@ -170,8 +172,11 @@ test("the CRI tells what it is, and keeps it while it is mounted", async () => {
   expect(JSON.parse(info.info ?? "")).toMatchObject({
     artifactType: MODEL_TYPE,
     manifest: JSON.parse(made.manifest.toString()),
-    files: [{ name: "model.bin", size: WEIGHTS.length }, {}, {}, {}],
+    files: [{ name: "model.bin", size: WEIGHTS.length }, {}, {}, {}, {}],
   });
+  const shown = JSON.parse(await daemon.crictl("inspecti", "-o", "json", model)) as { status: Image };
+  expect(shown.status).toMatchObject({ id: made.digest, spec: { annotations: listed?.spec?.annotations } });
+  expect(await daemon.crictl("images", model)).toContain("models/one");
   const pod = await stage.runPod("holds");
   const id = await stage.run(pod, "c", BUSYBOX, SLEEP, volume(model));
   expect((await stage.status(id)).mounts[0]?.image).toMatchObject({ image: model, imageRef: made.digest });
@@ -195,6 +200,7 @@ test("the command line: images, inspect, run with a mount, save and load, push, 
       { Name: "config/settings.json" },
       {},
       {},
+      { Name: "sums/by-sha512" },
     ],
   });
   const mount = `type=image,source=${model},target=/m`;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { maxJsonValues, parseBoundedJson } from "../../../src/lib/bounded-json.ts";
+import { maxJsonDepth, maxJsonValues, parseBoundedJson } from "../../../src/lib/bounded-json.ts";
 
 const bytes = (text: string) => Buffer.from(text);
 const items = (count: number) => `[${Array.from({ length: count }, () => "1").join()}]`;
@@ -24,7 +24,15 @@ it("counts nothing inside of strings", () => {
   expect(parseBoundedJson(bytes(most))).toHaveLength(maxJsonValues - 2);
 });
 
+it("refuses what is nested too deep to be written again", () => {
+  const nested = (depth: number) => `${'{"a":['.repeat(depth / 2)}${"]}".repeat(depth / 2)}`;
+  const most = parseBoundedJson(bytes(nested(maxJsonDepth)));
+  expect(JSON.stringify(most)).toBe(nested(maxJsonDepth));
+  expect(() => parseBoundedJson(bytes(nested(maxJsonDepth + 2)))).toThrow("deeper than 1000");
+});
+
 it("wants UTF-8 and JSON", () => {
+  expect(() => parseBoundedJson(bytes("\ufeff{}"))).toThrow(SyntaxError);
   expect(() => parseBoundedJson(Buffer.from([0x22, 0xff, 0x22]))).toThrow(TypeError);
   expect(() => parseBoundedJson(bytes('{"a":'))).toThrow(SyntaxError);
 });
