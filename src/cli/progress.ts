@@ -90,6 +90,9 @@ export class LineDisplay implements PullDisplay {
   finish(): void {}
 }
 
+/** On a screen that is narrower there is room for the share only. */
+const narrowColumns = 50;
+
 type Screen = Pick<NodeJS.WriteStream, "write" | "columns" | "rows">;
 
 /** A bar for each layer, drawn over the last picture. */
@@ -139,6 +142,7 @@ export class BarDisplay implements PullDisplay {
     const head = `${shortId(layer)}: ${this.#words[phase] ?? "Working"}`;
     if (!MOVING.has(phase) || total <= 0n) return head;
     const share = Math.min(1, Number(bytes) / Number(total));
+    if ((this.#screen.columns || 80) < narrowColumns) return `${head} ${Math.floor(share * 100)}%`;
     const room = Math.max(0, Math.min(50, (this.#screen.columns || 80) - head.length - 46));
     const full = Math.round(share * room);
     const bar =

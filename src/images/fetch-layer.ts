@@ -1,12 +1,13 @@
 // One layer: from its source through the unpacker into its place.
 
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, open, rename } from "node:fs/promises";
+import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { UnpackResult } from "../kernel/kernel.ts";
 import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
-import { messageOf } from "../lib/errors.ts";
+import { syncDirectory } from "../lib/durable-file.ts";
+import { messageOf, wrapError } from "../lib/errors.ts";
 import { findLayer, insertLayer, reserveLayerNumber } from "../store/layers.ts";
 import type { Layer } from "../types/image.ts";
 import type { ContentSource } from "./content-source.ts";
@@ -47,7 +48,7 @@ export async function fetchLayer(job: LayerJob, source: LayerSource, signal: Abo
     const { result, lease } = await unpackBlob(job, source, staged, signal, record);
     try {
       signal.throwIfAborted();
-      const layer = await placeLayer(job, source, staged, result, record);
+      const layer = await placeLayer(job, source, staged, result, signal, record);
       // Not before: whoever is killed in between need not fetch it again.
       if (lease !== null && wantsBlob(job.deps, source, result.lost)) {
         await keepBlob(job.deps, source.descriptor, lease.path);
@@ -68,6 +69,7 @@ async function placeLayer(
   source: LayerSource,
   staged: StagedLayer,
   result: UnpackResult,
+  signal: AbortSignal,
   record: LayerRecorder,
 ): Promise<Layer> {
   const { deps, call } = job;
@@ -89,7 +91,8 @@ async function placeLayer(
     return other ?? layer;
   } catch (error) {
     await removeQuietly(job, place.directory, place.record);
-    throw error;
+    signal.throwIfAborted();
+    throw wrapError(`put layer "${source.descriptor.digest}" of ${job.what} into its place`, error);
   }
 }
 
@@ -110,15 +113,6 @@ async function moveDurably(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true, mode: 0o700 });
   await rename(from, to);
   await syncDirectory(dirname(to));
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 /** Whatever stays is found by the sweep at the next start. */

@@ -6,7 +6,7 @@ import type { ImageDeps } from "./deps.ts";
 import { measureLayers } from "./measure-layers.ts";
 
 /**
- * What images take: blocks and inodes of the layers as they are on disk, and kept blobs. Layers are measured
+ * What images take: blocks and inodes of the layers and their records, and kept blobs. Layers are measured
  * once, when they are new, so that the answer costs a query. Writable snapshots share the file system; the
  * container file system that is told of is therefore the same one, with what they take (CRI ImageFsInfo).
  */

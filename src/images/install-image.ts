@@ -1,7 +1,7 @@
 // The way of an image into the store, whatever its source: manifest, config, layers, one commit.
 
 import { nowMicros } from "../lib/clock.ts";
-import { BerthError, codeOf, messageOf } from "../lib/errors.ts";
+import { BerthError, codeOf, messageOf, wrapError } from "../lib/errors.ts";
 import type { Steps } from "../lib/undo.ts";
 import { holdBlobs } from "../store/blobs.ts";
 import { durably } from "../store/durable.ts";
@@ -45,7 +45,14 @@ export async function installImage(
     const layers = await steps.run("unpack-layers", () => obtainLayers(job, plan.layers));
     await steps.run("keep-blobs", () => keepMissingBlobs(job, plan.layers, layers));
     job.recorder.enter("commit");
-    await steps.run("commit", () => commit(job, plan, layers, refs));
+    await steps.run("commit", () => {
+      try {
+        commit(job, plan, layers, refs);
+      } catch (error) {
+        call.signal.throwIfAborted();
+        throw wrapError(`record ${what} in the database`, error);
+      }
+    });
     return await announce(job, steps, plan.id);
   } catch (error) {
     comesBack = job.source.isRemote && mayComeBack(error, call.signal);

@@ -1,12 +1,19 @@
+import { stat } from "node:fs/promises";
 import type { LayerKernel } from "../kernel/kernel.ts";
 import { errnoOf } from "../lib/errors.ts";
 import { setLayerRoom, unmeasuredLayers } from "../store/layers.ts";
 import type { ImageDeps } from "./deps.ts";
 
-/** Measures what new layers take on disk. A layer's directory never changes, so once is enough. */
+/** Measures what new layers and their records take on disk. Neither ever changes, so once is enough. */
 export async function measureLayers(deps: Pick<ImageDeps, "store" | "paths" | "kernel">): Promise<void> {
   for (const layer of unmeasuredLayers(deps.store)) {
-    const room = await usageOf(deps.kernel, deps.paths.layer(layer.number));
+    const { bytes, inodes } = await usageOf(deps.kernel, deps.paths.layer(layer.number));
+    const record = await stat(deps.paths.layerRecord(layer.number)).catch((error: unknown) => {
+      if (errnoOf(error) === "ENOENT") return null;
+      throw error;
+    });
+    const room =
+      record === null ? { bytes, inodes } : { bytes: bytes + record.blocks * 512, inodes: inodes + 1 };
     setLayerRoom(deps.store, layer.number, room);
   }
 }

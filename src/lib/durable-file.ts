@@ -2,12 +2,16 @@
 
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { wrapError } from "./errors.ts";
 
 /** Makes the names in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {
     await directory.sync();
+  } catch (error) {
+    // Node names no path in the errors of open files.
+    throw wrapError(`sync directory "${path}"`, error);
   } finally {
     await directory.close();
   }

@@ -42,7 +42,7 @@ export function parseReference(text: string): Reference {
     throw malformed(`${text.slice(0, 64)}…`, `it is longer than ${maxReferenceLength} characters`);
   }
   const { name, tag, digest } = splitReference(text);
-  if (/^[0-9a-f]{64}$/.test(name)) {
+  if (/^(?:sha256:)?[0-9a-f]{64}$/.test(text) || /^[0-9a-f]{64}$/.test(name)) {
     throw malformed(text, "64 hexadecimal digits are an image id, not a name");
   }
   const { host, repository } = splitName(name);

@@ -127,6 +127,15 @@ describe("an image on disk", () => {
     const [usage] = (await imageFsInfo(deps)).image;
     expect(usage).toMatchObject({ mountpoint: deps.paths.snapshots });
     expect(usage?.usedBytes).toBeGreaterThan(3_000_000);
+    const numbers = imageStatus(deps, `${registry.host}/e2e/app:gzip`)?.layers ?? [];
+    const paths = numbers.flatMap((number) => [deps.paths.layer(number), deps.paths.layerRecord(number)]);
+    const total = (...unit: string[]) =>
+      run("du", "-s", ...unit, ...paths)
+        .trim()
+        .split("\n")
+        .reduce((sum, line) => sum + Number.parseInt(line, 10), 0);
+    expect(usage?.usedBytes).toBe(total("-B1"));
+    expect(usage?.inodesUsed).toBe(total("--inodes"));
     expect(await sweepImages(deps, backgroundCall())).toEqual({ removed: 0, missing: [] });
     await removeImage(deps, backgroundCall(), `${registry.host}/e2e/app:gzip`);
     expect(layersLeft()).toEqual([]);

@@ -190,6 +190,12 @@ describe("progress", () => {
       "aaaaaaaaaaaa: Pull complete\n",
     ]);
   });
+  it("shows the share alone on a narrow screen", () => {
+    const drawn: string[] = [];
+    const screen = { columns: 30, rows: 6, write: (text: string) => drawn.push(text) > 0 };
+    new BarDisplay(screen as unknown as NodeJS.WriteStream).update([layer("a", "download", 50n, 100n)]);
+    expect(drawn[0]).toContain("aaaaaaaaaaaa: Downloading 50%\n");
+  });
   it("draws bars over the last picture, within the screen", () => {
     const drawn: string[] = [];
     const screen = { columns: 90, rows: 6, write: (text: string) => drawn.push(text) > 0 };

@@ -1,8 +1,10 @@
+import { statSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { imagesOf } from "../../../src/config/images.ts";
 import { collectImages } from "../../../src/images/collect-images.ts";
 import type { ImageDeps } from "../../../src/images/deps.ts";
 import { ImageCollector } from "../../../src/images/image-collector.ts";
+import { imageStatus } from "../../../src/images/image-status.ts";
 import { SnapshotRoom } from "../../../src/images/measure-layers.ts";
 import { pruneImages } from "../../../src/images/prune-images.ts";
 import { pullImage } from "../../../src/images/pull-image.ts";
@@ -57,7 +59,9 @@ describe("collectImages", () => {
     age(old, 59);
     expect(await collect()).toEqual({ images: [], failures: [] });
     age(old, 2);
-    expect((await collect()).images).toMatchObject([{ id: old, freedBytes: "a/b".length }]);
+    const { layers } = imageStatus(bench.deps, old)!;
+    const records = statSync(bench.deps.paths.layerRecord(layers[0]!)).blocks * 512;
+    expect((await collect()).images).toMatchObject([{ id: old, freedBytes: "a/b".length + records }]);
     expect(left()).toEqual(["reg.test/a/b:v1", "reg.test/a/c:v1"]);
     expect(bench.left().layers).toHaveLength(3 + 1);
   });

@@ -51,6 +51,7 @@ describe("parseReference", () => {
     ["a\nb", "not a part"],
     ["ä", "not a part"],
     [hex, "image id"],
+    [`sha256:${hex}`, "image id"],
     ["http://x.y/z", "host"],
     ["x.y:port/z", "host"],
     ["-x.y/z", "host"],
