@@ -21,6 +21,7 @@ import {
   releaseContainerName,
 } from "../store/containers.ts";
 import { onDisk } from "../store/durable.ts";
+import { hasImage } from "../store/images.ts";
 import { findPod } from "../store/pods.ts";
 import type { Container, ContainerConfig, ExecTemplate } from "../types/container.ts";
 import type { ContainerRuntime } from "../types/handler.ts";
@@ -171,7 +172,11 @@ function requireImage(deps: ContainerDeps, config: ContainerConfig, doing: strin
     refuseDamaged(deps.store, image, doing);
     return image;
   }
-  throw new BerthError("NOT_FOUND", `${doing}: image "${reference}" is not present; pull it first`);
+  throw missingImage(config, doing);
+}
+
+function missingImage({ image: { image } }: ContainerConfig, doing: string): BerthError {
+  return new BerthError("NOT_FOUND", `${doing}: image "${image}" is not present; pull it first`);
 }
 
 /** The row comes before anything in the kernel or on disk: their names derive from it. */
@@ -191,12 +196,13 @@ async function reserve(
   };
   const logPath = logPathOf(deps.paths, pod, config.logPath);
   const stopSignal = stopSignalOf(config.stopSignal, image.config.stopSignal);
+  const doing = `create container "${config.metadata.name}"`;
   return await steps.run(
     "reserve",
     () => {
       // From the row on nobody removes the image; until here it may have gone.
-      requireImage(deps, config, `create container "${config.metadata.name}"`);
-      insertContainer(deps.store, {
+      if (!hasImage(deps.store, image.id)) throw missingImage(config, doing);
+      return insertContainer(deps.store, {
         id,
         podId: pod.id,
         config,
@@ -210,7 +216,6 @@ async function reserve(
         execTemplate,
         runtime,
       });
-      return findContainer(deps.store, id) as Container;
     },
     () => undo(deps, call, id),
   );

@@ -85,8 +85,8 @@ export type NewContainer = Pick<
   | "runtime"
 >;
 
-/** Reserves the id and (pod, name, attempt). Returns the number of the writable snapshot. */
-export function insertContainer(store: Store, container: NewContainer): number {
+/** Reserves the id, (pod, name, attempt) and a writable snapshot. Returns what findContainer would. */
+export function insertContainer(store: Store, container: NewContainer): Container {
   const { name, attempt } = container.config.metadata;
   const result = statement(
     store,
@@ -109,7 +109,20 @@ export function insertContainer(store: Store, container: NewContainer): number {
     JSON.stringify(container.execTemplate),
     container.runtime === null ? null : JSON.stringify(container.runtime),
   );
-  return Number(result.lastInsertRowid);
+  return {
+    ...container,
+    snapshot: Number(result.lastInsertRowid),
+    preparedAt: null,
+    startedAt: null,
+    finishedAt: null,
+    exitCode: null,
+    signal: null,
+    oomKilled: false,
+    reason: "",
+    message: "",
+    removingAt: null,
+    process: null,
+  };
 }
 
 export function findContainer(store: Store, id: ContainerId): Container | null {

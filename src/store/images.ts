@@ -42,6 +42,10 @@ export function getImage(store: Store, id: ImageId): Image | null {
   return row === undefined ? null : imageOf(store, row);
 }
 
+export function hasImage(store: Store, id: ImageId): boolean {
+  return statement(store, "SELECT 1 FROM images WHERE id = ?").get(id) !== undefined;
+}
+
 /** The image whose platform manifest has this digest, unless a layer of it is damaged. */
 export function imageIdOfManifest(store: Store, digest: Digest): ImageId | null {
   const sql = `SELECT id FROM images WHERE manifest_digest = ? AND NOT EXISTS (

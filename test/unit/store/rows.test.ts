@@ -110,6 +110,23 @@ describe("containers", () => {
     return store;
   }
 
+  test("what an insertion returns is what the row tells", () => {
+    const store = withPod();
+    const config = containerConfig();
+    const facts = {
+      config,
+      createdAt: 1,
+      cgroupPath: "/c/c",
+      logPath: "",
+      stopSignal: 15,
+      user,
+      execTemplate,
+    };
+    const image = { imageId: "i", imageRef: "r" };
+    const inserted = insertContainer(store, { id: "c", podId: "p", ...image, ...facts, runtime });
+    expect(inserted).toEqual(findContainer(store, "c"));
+  });
+
   test("a row tells what was written, bytes included", () => {
     const store = withContainer();
     commitPodReady(store, "p", READY);
