@@ -2,6 +2,7 @@
 
 #include <linux/filter.h>
 #include <seccomp.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <memory>
 
 #include "fd.h"
+#include "seccomp_compact.h"
 
 namespace berth {
 
@@ -114,6 +116,14 @@ Result AddRule(void* filter, const SeccompRule& rule, uint32_t default_action) {
   return Result::success();
 }
 
+void Compact(std::vector<uint8_t>* bytes) {
+  std::vector<sock_filter> program(bytes->size() / sizeof(sock_filter));
+  memcpy(program.data(), bytes->data(), program.size() * sizeof(sock_filter));
+  CompactSeccomp(&program);
+  bytes->resize(program.size() * sizeof(sock_filter));
+  memcpy(bytes->data(), program.data(), bytes->size());
+}
+
 Result Export(void* filter, std::vector<uint8_t>* program) {
   Fd memory(memfd_create("seccomp", MFD_CLOEXEC));
   if (!memory.valid()) return Result::last("memfd_create", "seccomp");
@@ -156,7 +166,9 @@ Result CompileSeccomp(const SeccompProfile& profile, std::vector<uint8_t>* progr
   for (size_t i = 0; result.ok() && i < profile.rules.size(); i++) {
     result = AddRule(filter.get(), profile.rules[i], default_action);
   }
-  return result.ok() ? Export(filter.get(), program) : result;
+  if (result.ok()) result = Export(filter.get(), program);
+  if (result.ok()) Compact(program);
+  return result;
 }
 
 }  // namespace berth

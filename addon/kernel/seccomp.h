@@ -30,7 +30,7 @@ struct SeccompProfile {
   std::vector<SeccompRule> rules;
 };
 
-/// Compiles `profile` to an array of struct sock_filter, as a binary tree over the call's number.
+/// Compiles `profile` to an array of struct sock_filter, as a search over the call's number (CompactSeccomp).
 /// Names that this libseccomp does not know are skipped. Calls of other architectures get ENOSYS.
 /// Fails with EINVAL and the offending word as path, or with E2BIG when no kernel could load the program.
 Result CompileSeccomp(const SeccompProfile& profile, std::vector<uint8_t>* program);
