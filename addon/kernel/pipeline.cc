@@ -290,7 +290,9 @@ Result Pipeline::UnpackTar() {
   if (!result.ok()) return result;
   RingSource source(&ring_);
   uint64_t entries = 0;
-  result = Untar(root.get(), &source, request_.limits, recording ? &record : nullptr, &entries);
+  // A file whose blob is kept need not be written twice.
+  bool kept = !request_.file.name.empty() && !request_.blob_file.empty();
+  result = Untar(root.get(), &source, request_.limits, recording ? &record : nullptr, &entries, !kept);
   // A stop looks like the end of the stream: its reason is recorded already and is kept.
   if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
   if (!result.ok()) {
@@ -301,7 +303,9 @@ Result Pipeline::UnpackTar() {
       result = Result::failure("layer: neither gzip, zstd nor tar", EBADMSG);
     return result;
   }
-  if (recording) result = FinishRecord(&record, entries);
+  if (kept) result = WaitForDigests();
+  if (kept && result.ok()) result = blob_.PlaceIn(root.get(), request_.file);
+  if (result.ok() && recording) result = FinishRecord(&record, entries);
   if (!result.ok()) return result;
   if (syncfs(root.get()) != 0) return Result::last("syncfs", directory);
   std::lock_guard lock(mutex_);
@@ -310,11 +314,17 @@ Result Pipeline::UnpackTar() {
   return Result::success();
 }
 
-/// The record says of which layer it is: for that the digests must be there.
-Result Pipeline::FinishRecord(RecordWriter* record, uint64_t entries) {
+Result Pipeline::WaitForDigests() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return (hashed_blob_ && hashed_tar_) || !failure_.ok(); });
-  if (!failure_.ok()) return failure_;
+  return failure_;
+}
+
+/// The record says of which layer it is: for that the digests must be there.
+Result Pipeline::FinishRecord(RecordWriter* record, uint64_t entries) {
+  Result result = WaitForDigests();
+  if (!result.ok()) return result;
+  std::unique_lock lock(mutex_);
   RecordSummary summary{outcome_.diff_id, outcome_.unpacked_bytes, outcome_.blob_digest, outcome_.blob_bytes,
                         entries, ""};
   lock.unlock();

@@ -83,6 +83,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   Result FrameStream();
   Result HashTar();
   Result UnpackTar();
+  Result WaitForDigests();
   Result FinishRecord(RecordWriter* record, uint64_t entries);
 
   const UnpackRequest request_;

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "rootfd.h"
 
 namespace berth {
 
@@ -54,6 +57,45 @@ Result BlobFile::Append(Bytes bytes) {
     position_ += static_cast<uint64_t>(size);
   }
   return Result::success();
+}
+
+namespace {
+
+Result CopyWhole(int from, int to, const char* name) {
+  off_t at = 0;
+  for (;;) {
+    ssize_t size = sendfile(to, from, &at, 1 << 30);
+    if (size == 0) return Result::success();
+    if (size < 0 && errno != EINTR) return Result::last("copy blob file", name);
+  }
+}
+
+}  // namespace
+
+Result BlobFile::PlaceIn(int root, const FramedFile& file) {
+  std::string directory, name;
+  SplitPath(file.name, &directory, &name);
+  const char* path = file.name.c_str();
+  Fd parent(OpenInRoot(root, directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY));
+  if (!parent.valid()) return Result::last("open directory", path);
+  std::string self = "/proc/self/fd/" + std::to_string(fd_.get());
+  Fd copy;
+  if (linkat(AT_FDCWD, self.c_str(), parent.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    if (errno != EXDEV) return Result::last("link blob file", path);
+    copy.reset(openat(parent.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!copy.valid()) return Result::last("create file", path);
+    Result result = CopyWhole(fd_.get(), copy.get(), path);
+    if (!result.ok()) return result;
+  }
+  int made = copy.valid() ? copy.get() : fd_.get();
+  timespec times[2] = {{0, UTIME_OMIT}, {file.mtime, 0}}, of_directory[2] = {{0, UTIME_OMIT}, {0, 0}};
+  if (fchown(made, 0, 0) != 0) return Result::last("fchown", path);
+  if (fchmod(made, 0644) != 0) return Result::last("fchmod", path);
+  if (futimens(made, times) != 0) return Result::last("futimens", path);
+  // The new entry has changed it.
+  bool own = !directory.empty();
+  return !own || futimens(parent.get(), of_directory) == 0 ? Result::success()
+                                                           : Result::last("futimens", path);
 }
 
 }  // namespace berth

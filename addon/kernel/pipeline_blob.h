@@ -1,5 +1,6 @@
 // The file that keeps a layer's compressed stream while it is downloaded, so that a download can go on where
-// it stopped. It is not synced: after a power cut its end may be anything, which the stream's digest tells.
+// it stopped. It is not synced: after a power cut its end may be anything, which the stream's digest tells. A
+// stream that is no archive but a file is not written twice: when it is complete the layer gets this file.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include "inflate.h"
 #include "pipeline_ring.h"
 #include "result.h"
+#include "tar_frame.h"
 
 namespace berth {
 
@@ -21,6 +23,9 @@ class BlobFile {
   Result Replay(ByteRing* ring);
   /// The next bytes of the stream, the replayed ones included: those are not written again.
   Result Append(Bytes bytes);
+  /// Makes the complete file that of a layer too: the same one, or a copy where the file systems differ. The
+  /// mode and the time are then those of the layer's file.
+  Result PlaceIn(int root, const FramedFile& file);
   void Close() { fd_.reset(); }
 
   uint64_t replay_size() const { return replay_size_; }

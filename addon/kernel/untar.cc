@@ -8,7 +8,19 @@
 
 namespace berth {
 
-Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries) {
+namespace {
+
+/// To the recorder it is content as if it were written.
+Result ReadData(TarReader* reader) {
+  Result result;
+  for (Bytes data{nullptr, 1}; result.ok() && data.size > 0;) result = reader->Data(&data);
+  return result;
+}
+
+}  // namespace
+
+Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries,
+             bool files) {
   *entries = 0;
   // Modes are given to open and mkdir as they are to be.
   if (unshare(CLONE_FS) != 0) return Result::last("unshare");
@@ -23,7 +35,7 @@ Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorde
       result = reader.SkipRest();
       return result.ok() ? writer.FinishDirectories() : result;
     }
-    if (result.ok()) result = writer.Write(entry);
+    if (result.ok()) result = files || entry.type != TarType::kFile ? writer.Write(entry) : ReadData(&reader);
     if (result.ok() && recorder != nullptr) result = recorder->result();
     if (!result.ok()) return result;
     ++*entries;

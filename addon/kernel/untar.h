@@ -20,6 +20,8 @@ namespace berth {
 ///   everything else that the tar holds.
 /// - Extended attributes user.*, trusted.* and security.* are set, without trusted.overlay.* and
 ///   user.overlay.*, by which an image could forge overlay's own records. Others are dropped.
-Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries);
+/// - Without `files` regular files are read, and made by somebody else.
+Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries,
+             bool files = true);
 
 }  // namespace berth

@@ -93,7 +93,10 @@ export class Partials {
       .filter((name) => !this.#leased.has(name))
       .map(async (name) => {
         const facts = await stat(join(this.#directory, name)).catch(() => null);
-        return facts === null ? [] : [{ name, bytes: facts.blocks * 512, usedAt: facts.mtimeMs }];
+        if (facts === null) return [];
+        // One that an artifact's layer was given has that file's mode and time.
+        const usedAt = (facts.mode & 0o044) === 0 ? facts.mtimeMs : facts.ctimeMs;
+        return [{ name, bytes: facts.blocks * 512, usedAt }];
       });
     return (await Promise.all(files)).flat();
   }

@@ -211,7 +211,8 @@ export interface LayerKernel extends LayerRecordKernel {
   /**
    * Begins to unpack into the existing, empty `directory`. The compression is found from the stream's
    * magic. With `file` the stream becomes that file as it is, 0644 and root's, and everything that is said of
-   * a tar holds for one with this file alone.
+   * a tar holds for one with this file alone. A complete `blobFile` on the same file system becomes this very
+   * file, by another name.
    */
   unpackLayer(directory: string, limits: UnpackLimits, files?: UnpackFiles, file?: FramedFile): LayerUnpack;
   /**

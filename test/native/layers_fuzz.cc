@@ -139,8 +139,11 @@ void RunPipeline(const std::string& stream, const FramedFile& file, const std::s
                  Random* random) {
   std::string layer = scratch + "/layer";
   Require(mkdir(layer.c_str(), 0755) == 0, "cannot make the layer's directory");
-  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, "", "", file});
+  std::string blob = file.name.empty() || random->Below(2) == 0 ? "" : scratch + "/layer.blob";
+  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, blob, "", file});
   Require(pipeline->Start().ok(), "threads cannot be started");
+  uint64_t resume_at = 0;
+  Require(pipeline->ResumeAt(&resume_at).ok() && resume_at == 0, "a new blob file holds something");
   size_t stop = random->Below(2) == 0 ? stream.size() : random->Below(stream.size());
   for (size_t at = 0; at < stop;) {
     size_t size = std::min(stop - at, 1 + random->Below(2000));
@@ -157,6 +160,7 @@ void RunPipeline(const std::string& stream, const FramedFile& file, const std::s
     pipeline->Abort();
     pipeline->Join();
   }
+  if (!blob.empty()) Require(unlink(blob.c_str()) == 0, "the blob file is gone");
   Require(CountEntries(scratch) == 3, "something was written outside of the layer");
   Require(RemoveTree(layer).ok(), "the layer cannot be removed");
 }

@@ -1,10 +1,19 @@
 // Blobs that are no archives: each becomes a file with its very bytes, and is a layer like any other.
 
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { FramedFile } from "../../../src/kernel/kernel.ts";
 import { kernel, LIMITS, useScratch } from "./fixture.ts";
 import { makeTar } from "./tar-builder.ts";
@@ -96,14 +105,38 @@ test("a size that only PAX can say is believed, and its end missed", async () =>
   await expect(layer.finish()).rejects.toThrow("shorter than its declared size");
 });
 
-test("a blob that came in part is replayed", async () => {
-  const blob = bytes(3 << 20);
-  const blobFile = join(scratch.path, "partial");
-  writeFileSync(blobFile, blob.subarray(0, 1_234_567));
-  const { path, result } = await keep(blob, {}, { blobFile });
-  expect(result.blobDigest).toBe(digest(blob));
-  expect(readFileSync(path).equals(blob)).toBe(true);
-  expect(readFileSync(blobFile).equals(blob)).toBe(true);
+describe("with a blob file", () => {
+  const elsewhere = mkdtempSync("/dev/shm/berth-files-");
+  afterAll(() => rmSync(elsewhere, { recursive: true }));
+
+  test.each([
+    ["nothing of it there", 0, "f", false],
+    ["some of it there", 1_234_567, "a/b/f", false],
+    ["all of it there", 3 << 20, "d/f", false],
+    ["on another file system", 1_234_567, "d/f", true],
+  ])("%s: the layer's file is the blob's", async (_, there, name, isFar) => {
+    const blob = bytes(3 << 20);
+    const blobFile = join(isFar ? elsewhere : scratch.path, `partial-${there}`);
+    writeFileSync(blobFile, blob.subarray(0, there), { mode: 0o600 });
+    const { root, record, path, result } = await keep(blob, { name }, { blobFile });
+    expect(result.blobDigest).toBe(digest(blob));
+    expect(readFileSync(path).equals(blob)).toBe(true);
+    expect(readFileSync(blobFile).equals(blob)).toBe(true);
+    const { ino, mode, uid, mtimeMs } = lstatSync(path);
+    expect([mode, uid, mtimeMs]).toEqual([0o100644, 0, 1_700_000_000_000]);
+    expect(lstatSync(blobFile).ino === ino).toBe(!isFar);
+    if (name.includes("/")) expect(lstatSync(join(path, "..")).mtimeMs).toBe(0);
+    expect(await kernel.verifyLayer(root, record)).toMatchObject({ diffId: result.diffId, damaged: [] });
+    // The part's own name goes when the layer is recorded; the file stays.
+    rmSync(blobFile);
+    expect(readFileSync(path).equals(blob)).toBe(true);
+  });
+
+  test("what is not all there is not in the layer", async () => {
+    const blobFile = join(scratch.path, "cut");
+    await expect(keep(bytes(2 << 20), { size: 3 << 20 }, { blobFile })).rejects.toThrow("shorter");
+    expect(lstatSync(blobFile).nlink).toBe(1);
+  });
 });
 
 test("a changed byte, a changed size and a stranger are found", async () => {

@@ -243,6 +243,15 @@ describe("what nobody comes back for", () => {
     expect(bench.left().layers).toEqual([]);
   });
 
+  it("is not old because it is the file of an artifact from 1970", async () => {
+    const { partials: folder } = bench.deps.paths;
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `sha256-${"a".repeat(64)}`), "x", { mode: 0o644 });
+    utimesSync(join(folder, `sha256-${"a".repeat(64)}`), 0, 0);
+    await sweepUnfinished(bench.deps, makeCall());
+    expect(partials()).toHaveLength(1);
+  });
+
   it("is bounded: the least recently used go first", async () => {
     const deps = { ...bench.deps.paths };
     const { Partials } = await import("../../../src/blobs/partials.ts");
@@ -250,7 +259,7 @@ describe("what nobody comes back for", () => {
     mkdirSync(deps.partials, { recursive: true });
     const names = ["a", "b", "c"].map((letter) => `sha256-${letter.repeat(64)}`);
     names.forEach((name, age) => {
-      writeFileSync(join(deps.partials, name), Buffer.alloc(100_000, 1));
+      writeFileSync(join(deps.partials, name), Buffer.alloc(100_000, 1), { mode: 0o600 });
       utimesSync(join(deps.partials, name), Date.now() / 1000 - age, Date.now() / 1000 - age);
     });
     writeFileSync(join(deps.partials, "strange"), "");

@@ -96,7 +96,7 @@ class FakeUnpack implements LayerUnpack {
 
   async write(chunk: Uint8Array): Promise<void> {
     this.#chunks.push(Buffer.from(chunk));
-    if (this.#files.blobFile !== undefined) await appendFile(this.#files.blobFile, chunk);
+    if (this.#files.blobFile !== undefined) await appendFile(this.#files.blobFile, chunk, { mode: 0o600 });
   }
 
   async finish() {
