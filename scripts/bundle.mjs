@@ -1,7 +1,7 @@
 // Bundles the daemon into out/berthd.mjs and the command line into out/berth.cjs, each with a launcher. What
 // has native code stays outside; everything else is in, so that a start reads one file.
 
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -24,6 +24,16 @@ const common = {
   logLevel: "warning",
 };
 
+/** One character that is not, and V8 holds the whole text in memory with two bytes for each. */
+function requireAscii(path) {
+  const text = readFileSync(path, "latin1");
+  const at = text.search(/[\x80-\xff]/);
+  if (at < 0) return;
+  const around = JSON.stringify(Buffer.from(text.slice(at - 40, at + 40), "latin1").toString());
+  // esbuild escapes all others.
+  throw new Error(`bundle "${path}": not ASCII, near ${around}; write it as \\u in the regular expression`);
+}
+
 mkdirSync(join(root, "out"), { recursive: true });
 const daemon = join(root, "out/berthd.mjs");
 await build({
@@ -39,6 +49,7 @@ await build({
     ].join("\n"),
   },
 });
+requireAscii(daemon);
 console.log("bundled out/berthd.mjs");
 
 if (existsSync(join(root, "src/cli/main.ts"))) {

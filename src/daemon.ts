@@ -146,6 +146,8 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
   serveEngine(server, { ...deps, engineEvents });
   serveImageStore(server, deps);
   serveRegistries(server, deps);
+  // The compiler took a lot to read the program, and nobody waits for an answer yet.
+  await deps.kernel.releaseMemory();
   await listen(server, paths.socket);
   collector.start();
   warmLists(bindVerbs(deps)).catch((error) => log.warn({ error: messageOf(error) }, "read what lists show"));

@@ -1,7 +1,8 @@
-// hostFacts(), probeUserNamespaces(directory): HostKernel of src/kernel/kernel.ts.
+// hostFacts(), probeUserNamespaces(directory), releaseMemory(): HostKernel of src/kernel/kernel.ts.
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <napi.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -132,10 +133,19 @@ Napi::Value ProbeUserNamespacesDoor(const Napi::CallbackInfo& info) {
   return Run(info.Env(), Where::kThread, [directory] { return ProbeUserNamespaces(directory); });
 }
 
+/// On the pool: it walks the whole heap.
+Napi::Value ReleaseMemoryDoor(const Napi::CallbackInfo& info) {
+  return Run(info.Env(), Where::kPool, [] {
+    malloc_trim(0);
+    return Result::success();
+  });
+}
+
 }  // namespace
 
 void RegisterHost(Napi::Env env, Napi::Object exports) {
   exports.Set("hostFacts", Napi::Function::New(env, HostFactsDoor));
+  exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemoryDoor));
   exports.Set("probeUserNamespaces", Napi::Function::New(env, ProbeUserNamespacesDoor));
 }
 

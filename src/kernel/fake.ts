@@ -237,6 +237,10 @@ export class FakeKernel implements Kernel {
     return FAKE_HOST;
   }
 
+  async releaseMemory(): Promise<void> {
+    this.#record("releaseMemory");
+  }
+
   async probeUserNamespaces(directory: string): Promise<void> {
     this.#record("probeUserNamespaces", directory);
   }

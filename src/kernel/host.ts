@@ -10,6 +10,7 @@ export type HostNative = HostKernel;
 export function makeHostKernel(native: HostNative): HostKernel {
   return {
     hostFacts: () => native.hostFacts().catch(rethrow),
+    releaseMemory: () => native.releaseMemory().catch(rethrow),
     probeUserNamespaces: (directory) => native.probeUserNamespaces(directory).catch(rethrow),
   };
 }

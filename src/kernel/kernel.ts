@@ -298,6 +298,11 @@ export interface HostKernel {
    * with the step that this host cannot do.
    */
   probeUserNamespaces(directory: string): Promise<void>;
+  /**
+   * Gives back what the C library holds free of this process's memory (malloc_trim(3)). Whoever allocates
+   * meanwhile waits some milliseconds.
+   */
+  releaseMemory(): Promise<void>;
 }
 
 /** 0: interface files alone; 1: also each process; 2: also each process's descriptors. */

@@ -143,8 +143,8 @@ const units: Readonly<Record<string, number>> = {
 
 /** Go's time.ParseDuration: "1s", "1m30s", "500ms". */
 function durationOf(at: string, text: string): number {
-  const parts = /^[+]?((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)
-    ? [...text.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)]
+  const parts = /^[+]?((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+$/.test(text)
+    ? [...text.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g)]
     : [];
   const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit ?? ""] ?? 0), 0);
   if (parts.length > 0 && Number.isFinite(total))

@@ -102,5 +102,5 @@ function malformed(text: string, why: string): BerthError {
 }
 
 function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e…]/g, "?");
+  return text.replace(/[^\x20-\x7e\u2026]/g, "?");
 }
