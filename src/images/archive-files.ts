@@ -3,11 +3,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
-import { join, posix } from "node:path";
+import { dirname, join, posix } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
 import type { Call } from "../lib/call.ts";
+import { requireDiskRoom } from "../lib/disk-room.ts";
 import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
 import { printable } from "../registry/failure.ts";
 import type { ImageLimits } from "../types/config.ts";
@@ -23,6 +24,9 @@ export interface ArchiveFile {
 }
 
 const maxFiles = 10_000;
+/** The disk is looked at once in so many bytes of a file. */
+const roomBytes = 4 * 1024 * 1024;
+
 export class ArchiveFiles {
   readonly #byName = new Map<string, ArchiveFile>();
   readonly #byDigest = new Map<Digest, ArchiveFile>();
@@ -131,9 +135,14 @@ export async function spoolFile(
   const hash = createHash("sha256");
   const file: FileHandle = await open(path, "wx", 0o600);
   let size = 0;
+  let looked = Number.NEGATIVE_INFINITY;
   try {
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       signal.throwIfAborted();
+      if (size - looked >= roomBytes) {
+        await requireDiskRoom(dirname(path));
+        looked = size;
+      }
       size += chunk.byteLength;
       if (size > limit)
         throw new BerthError("RESOURCE_EXHAUSTED", `it has more than ${limit} bytes, the limit`);

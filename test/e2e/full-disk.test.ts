@@ -2,7 +2,7 @@
 // again everything works, without a restart.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -78,6 +78,40 @@ test("a load that does not fit fails, gives the room back, and works later", asy
   expect(Math.abs(statfsSync(daemon.scratch.root).bavail - bavail)).toBeLessThan(256);
   expect(load()).toMatchObject({ status: 0, stderr: "" });
   await pull(big);
+});
+
+test("a load stops before the disk is full", () => {
+  const folder = mkdtempSync("/tmp/berth-e2e-load-");
+  const program = `
+    const { makeDeps } = await import(process.argv[1]);
+    const { loadImage } = await import(process.argv[2]);
+    const { backgroundCall } = await import(process.argv[3]);
+    const { tarHeader } = await import(process.argv[4]);
+    const deps = makeDeps(process.argv[5] + "/mount/berth", {});
+    async function* archive() {
+      yield tarHeader({ path: "big" }, 300 << 20);
+      for (;;) yield Buffer.alloc(1 << 20);
+    }
+    const loading = loadImage(deps, backgroundCall(), archive());
+    console.log(await loading.catch(({ code, message }) => code + message));
+    process.exit();`;
+  const script = `cd "$1"; truncate -s 400M disk; mkfs.ext4 -q -m 0 disk
+    mkdir mount; mount -o loop disk mount
+    fallocate -l 340M mount/ballast; shift; exec "$@"`;
+  try {
+    const files = [
+      "images/support/deps.ts",
+      "../../src/images/load-image.ts",
+      "../../src/lib/call.ts",
+      "../kernel/layers/tar-builder.ts",
+    ].map((name) => join(import.meta.dirname, name));
+    const node = [process.execPath, "--input-type=module", "-e", program, ...files, folder];
+    const unshare = ["-m", "--propagation", "private", "sh", "-ec", script, "sh", folder, ...node];
+    const printed = execFileSync("unshare", unshare, { encoding: "utf8" });
+    expect(printed).toMatch(/^RESOURCE_EXHAUSTED.*mount\/berth\/.*is nearly full/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("an image is removed on a disk that is full to the last byte", async () => {

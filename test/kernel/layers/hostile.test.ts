@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, expect, test } from "vitest";
 import { BerthError, KernelError } from "../../../src/lib/errors.ts";
-import { describeTree, unpack, useScratch } from "./fixture.ts";
+import { describeTree, inPrivateMounts, unpack, useScratch } from "./fixture.ts";
 import { gnuLongName, makeTar, paxHeader, type TarEntrySpec, tarEntry, tarHeader } from "./tar-builder.ts";
 
 const scratch = useScratch();
@@ -269,6 +269,37 @@ test("a bomb of zeros stops at the limit", async () => {
   expect((await failure(lying, { maxUnpackedBytes })).message).toMatch(/larger than the limit when inflated/);
   const padding = Buffer.concat([gzipSync(makeTar([])), ...gibibyte]);
   expect((await failure(padding, { maxUnpackedBytes })).message).toMatch(/larger than the limit/);
+});
+
+test("a layer that does not fit leaves room on the disk for others", () => {
+  const script = `
+    truncate -s 400M "$1/disk"; mkfs.ext4 -q -m 0 "$1/disk"; mkdir "$1/mount"
+    mount -o loop "$1/disk" "$1/mount"; fallocate -l 340M "$1/mount/ballast"; mkdir "$1/mount/layer"
+    exec "$2" --input-type=module -e '
+      const { statfsSync } = await import("node:fs");
+      const { gzipSync } = await import("node:zlib");
+      const { kernel, LIMITS } = await import(process.argv[1]);
+      const { tarHeader } = await import(process.argv[2]);
+      const mount = process.argv[3];
+      const size = 128 << 20;
+      const layer = kernel.unpackLayer(mount + "/layer", LIMITS, {});
+      await layer.resumeAt();
+      let least = Infinity;
+      const look = setInterval(() => (least = Math.min(least, statfsSync(mount).bavail)), 1);
+      try {
+        await layer.write(gzipSync(tarHeader({ path: "zeros" }, size)));
+        const zeros = gzipSync(Buffer.alloc(1 << 20));
+        for (let at = 0; at < size; at += 1 << 20) await layer.write(zeros);
+        await layer.finish();
+      } catch (error) {
+        clearInterval(look);
+        const { blocks, bavail } = statfsSync(mount);
+        console.log(JSON.stringify([error.step, error.errno, Math.min(least, bavail) * 200 > blocks]));
+      }
+    ' "$3" "$4" "$1/mount"`;
+  const files = ["kernel-only.ts", "tar-builder.ts"].map((name) => join(import.meta.dirname, name));
+  const printed = inPrivateMounts(script, scratch.fresh(), process.execPath, ...files);
+  expect(JSON.parse(printed)).toEqual(["unpack layer: the disk is nearly full", "ENOSPC", true]);
 });
 
 test("more entries than allowed", async () => {
