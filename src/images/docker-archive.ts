@@ -2,6 +2,7 @@
 
 import Type, { type Static } from "typebox";
 import { Compile } from "typebox/compile";
+import { parseBoundedJson } from "../lib/bounded-json.ts";
 import { BerthError, messageOf } from "../lib/errors.ts";
 import { digestOf } from "../registry/digest.ts";
 import { printable } from "../registry/failure.ts";
@@ -75,7 +76,7 @@ async function readList(files: ArchiveFiles, list: ArchiveFile, limits: ImageLim
   const bytes = await files.read(list, limits.maxManifestBytes, "manifest.json");
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    value = parseBoundedJson(bytes);
   } catch (error) {
     throw new BerthError(
       "INVALID_ARGUMENT",

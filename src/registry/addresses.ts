@@ -10,6 +10,9 @@ ours.addSubnet("0.0.0.0", 8, "ipv4");
 ours.addAddress("::1", "ipv6");
 ours.addAddress("::", "ipv6");
 ours.addSubnet("fe80::", 10, "ipv6");
+// Where clouds tell a machine its secrets, apart from 169.254.169.254: AWS, Alibaba.
+ours.addAddress("fd00:ec2::254", "ipv6");
+ours.addAddress("100.100.100.200", "ipv4");
 
 /** Whether a host name (without port, brackets allowed) is this machine by its writing alone. */
 export function isLoopback(hostname: string): boolean {
@@ -17,7 +20,7 @@ export function isLoopback(hostname: string): boolean {
   return bare === "localhost" || bare === "::1" || /^127(?:\.\d{1,3}){3}$/.test(bare);
 }
 
-/** Whether it is "localhost" or a literal address that only this machine or its link has. */
+/** Whether it is "localhost" or a literal address that only this machine, its link or its cloud has. */
 export function isLocalAddress(hostname: string): boolean {
   const bare = bareName(hostname);
   if (bare === "localhost" || bare.endsWith(".localhost")) return true;

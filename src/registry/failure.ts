@@ -71,9 +71,10 @@ export function statusFailure(
     );
   }
   if (status === 429 || status >= 500) {
+    const later = retryAfterMs === undefined ? "later" : `in ${Math.ceil(retryAfterMs / 1000)} s, as it asks`;
     return new RegistryFailure(
       "UNAVAILABLE",
-      `RegistryUnavailable: ${verb} ${what}: registry "${where.origin}" answers ${says}; try again later`,
+      `RegistryUnavailable: ${verb} ${what}: registry "${where.origin}" answers ${says}; try again ${later}`,
       { retryable: status === 429 || status !== 501, retryAfterMs },
     );
   }

@@ -162,11 +162,10 @@ function refuseLocal(url: URL, { foreign }: Connection): void {
 
 function redirectTarget(from: URL, location: string, { url, doing }: HttpRequest): URL {
   const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  // Without what would let in whoever reads the message: a password, or a signature behind the path.
+  const shown = printable(location.replace(/[?#].*/s, "").replace(/\/\/[^/]*@/, "//"));
   const refuse = (why: string) =>
-    new RegistryFailure(
-      "UNKNOWN",
-      `${doing}: "${from.origin}" redirects to "${printable(location)}": ${why}`,
-    );
+    new RegistryFailure("UNKNOWN", `${doing}: "${from.origin}" redirects to "${shown}": ${why}`);
   if (target === undefined || !/^https?:$/.test(target.protocol)) throw refuse("not an http or https URL");
   if (target.username !== "" || target.password !== "") throw refuse("it has credentials in it");
   if (from.protocol === "https:" && target.protocol === "http:") throw refuse("from https to http");

@@ -271,7 +271,8 @@ test("a bomb of zeros stops at the limit", async () => {
   expect((await failure(padding, { maxUnpackedBytes })).message).toMatch(/larger than the limit/);
 });
 
-test("a layer that does not fit leaves room on the disk for others", () => {
+test("a layer that does not fit leaves room on the disk for others", (context) => {
+  context.skip(!existsSync("/dev/loop-control"), "this machine has no loop devices");
   const script = `
     truncate -s 400M "$1/disk"; mkfs.ext4 -q -m 0 "$1/disk"; mkdir "$1/mount"
     mount -o loop "$1/disk" "$1/mount"; fallocate -l 340M "$1/mount/ballast"; mkdir "$1/mount/layer"

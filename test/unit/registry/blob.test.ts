@@ -32,7 +32,7 @@ describe("trying again", () => {
       return true;
     };
     await expect(client().resolve(request(`${registry.host}/a:v1`), 10_000)).rejects.toEqual(
-      coded("UNAVAILABLE", "RegistryUnavailable: "),
+      coded("UNAVAILABLE", "429; try again in 3600 s, as it asks"),
     );
     expect(registry.requests).toHaveLength(1);
   });
