@@ -65,17 +65,26 @@ export class Partials {
   }
 
   /**
-   * Removes what is too old, then the oldest until the rest fits. Returns how many. `all`: every one; `done`:
-   * also these, which somebody has had to the end.
+   * Removes what is too old, then the oldest until the rest fits. Returns how many. `all`: every one;
+   * `maxAgeMs`: when that is less than the limit; `done`: also these, which somebody has had to the end.
    */
-  async sweep({ all = false, done = [] }: { all?: boolean; done?: readonly Digest[] } = {}): Promise<number> {
+  async sweep({
+    all = false,
+    maxAgeMs = Number.POSITIVE_INFINITY,
+    done = [],
+  }: {
+    all?: boolean;
+    maxAgeMs?: number | undefined;
+    done?: readonly Digest[];
+  } = {}): Promise<number> {
     const complete = new Set(done.map(nameOf));
+    const maxAge = Math.min(maxAgeMs, this.#limits.maxAgeMs) * 1000;
     const idle = await this.#idle();
     idle.sort((a, b) => b.usedAt - a.usedAt);
     let bytes = 0;
     const doomed = idle.filter((file) => {
       bytes += file.bytes;
-      const old = isOld(file.usedAt * 1000, this.#limits.maxAgeMs * 1000) || complete.has(file.name);
+      const old = isOld(file.usedAt * 1000, maxAge) || complete.has(file.name);
       return all || old || !namePattern.test(file.name) || bytes > this.#limits.maxBytes;
     });
     for (const { name } of doomed) {

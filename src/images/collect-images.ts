@@ -14,6 +14,13 @@ import { unusedImages } from "./unused-images.ts";
 const MIN_IDLE_MS = 2 * 60_000;
 
 /**
+ * Without marks only what interrupted pulls left goes, where a kubelet by default begins to remove images
+ * (imageGCHighThresholdPercent), for it cannot know of that. A pull that is tried again soon still finds it.
+ */
+const SCARCE_PERCENT = 85;
+const SCARCE_AGE_MS = 15 * 60_000;
+
+/**
  * Removes what the configuration lets go ([images.gc]): images of a registry whose last name was lost longer
  * ago than the grace period, and, above the high mark, unused ones until the disk is below the low mark. What
  * was loaded or imported is never collected, since no registry may have it.
@@ -53,10 +60,11 @@ async function relieveDisk(
   fullness: () => Promise<number>,
 ): Promise<PruneReport> {
   const { marks } = deps.config.images.gc;
-  const full = marks === null ? 0 : await fullness();
-  if (marks === null || full < marks.highPercent) return { images: [], failures: [] };
+  if ((await fullness()) < (marks?.highPercent ?? SCARCE_PERCENT)) return { images: [], failures: [] };
   // What interrupted pulls left costs nobody anything but time.
-  await sweepUnfinished(deps, call, { all: true });
+  if (marks !== null) await sweepUnfinished(deps, call, { all: true });
+  else await sweepUnfinished(deps, call, { maxAgeMs: SCARCE_AGE_MS });
+  if (marks === null) return { images: [], failures: [] };
   const doomed = unusedImages(deps.store).filter(
     ({ local, usedAt }) => !local && isOld(usedAt, MIN_IDLE_MS * 1000),
   );

@@ -1,4 +1,5 @@
-import { statSync } from "node:fs";
+import { mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { imagesOf } from "../../../src/config/images.ts";
 import { collectImages } from "../../../src/images/collect-images.ts";
@@ -106,6 +107,23 @@ describe("collectImages", () => {
     const deps = withConfig({ high_mark_percent: 80, low_mark_percent: 60 });
     expect((await collectImages(deps, makeCall(), async () => 79)).images).toEqual([]);
     await collectImages(deps, makeCall(), async () => 90);
+    expect(left()).toEqual(["reg.test/a/b:v1"]);
+  });
+
+  it("without marks gives up only what interrupted pulls left, when room is scarce", async () => {
+    await pull("a/b");
+    const { partials } = bench.deps.paths;
+    mkdirSync(partials, { recursive: true });
+    const ages = [14, 16].map((minutes) => Date.now() / 1000 - minutes * 60);
+    ages.forEach((at, n) => {
+      const path = join(partials, `sha256-${String(n).repeat(64)}`);
+      writeFileSync(path, "x", { mode: 0o600 });
+      utimesSync(path, at, at);
+    });
+    await collectImages(withConfig({}), makeCall(), async () => 84);
+    expect(readdirSync(partials)).toHaveLength(2);
+    await collectImages(withConfig({}), makeCall(), async () => 85);
+    expect(readdirSync(partials)).toEqual([`sha256-${"0".repeat(64)}`]);
     expect(left()).toEqual(["reg.test/a/b:v1"]);
   });
 
