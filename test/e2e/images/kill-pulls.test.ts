@@ -63,7 +63,10 @@ afterAll(async () => {
 async function trickle(response: ServerResponse, digest: string, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length && !response.destroyed; at += PIECE) {
     const piece = bytes.subarray(at, at + PIECE);
-    if (!response.write(piece)) await sleep(PAUSE_MS);
+    // What piles up here was never on its way to the daemon.
+    if (!response.write(piece)) {
+      await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
+    }
     if (response.destroyed) return;
     sent.set(digest, (sent.get(digest) ?? 0) + piece.length);
     await sleep(PAUSE_MS);
@@ -245,7 +248,9 @@ test.each([
       `${KILLS} kills, ${kind} of ${size} bytes: fetched twice at most ${worst}, ` +
         `on average ${Math.round(wasted / KILLS)} bytes; ${resumed} blobs were resumed`,
     );
-    expect(worst).toBeLessThan(Math.max(...blobs.map((blob) => blob.length)));
+    // Of each blob exactly the rest came again, see above. What was in the sockets is lost, on a busy machine
+    // more of it.
+    expect(worst).toBeLessThan(size);
     await daemon.ask("removeImage", { image: { image: reference } });
   },
 );
