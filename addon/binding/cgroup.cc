@@ -73,6 +73,21 @@ Napi::Value RemoveCgroupDoor(const Napi::CallbackInfo& info) {
   return Run(info.Env(), Where::kThread, [path] { return RemoveCgroup(path); });
 }
 
+/// On one thread: that they are two calls would show in every removal.
+Napi::Value DestroyCgroupDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  int timeout_ms = static_cast<int>(NumberArgument(info, 1));
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto empty = std::make_shared<bool>(false);
+  return Run(
+      info.Env(), Where::kThread,
+      [path, timeout_ms, empty] {
+        Result result = KillCgroup(path, timeout_ms, empty.get());
+        return result.ok() && *empty ? RemoveCgroup(path) : result;
+      },
+      [empty](Napi::Env env) -> Napi::Value { return Napi::Boolean::New(env, *empty); });
+}
+
 /// Four numbers a rule: type (a character), major, minor (-1 is any), access.
 Napi::Value AttachDeviceFilterDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
@@ -106,6 +121,7 @@ void RegisterCgroup(Napi::Env env, Napi::Object exports) {
   exports.Set("killCgroup", Napi::Function::New(env, KillCgroupDoor));
   exports.Set("setOomScore", Napi::Function::New(env, SetOomScoreDoor));
   exports.Set("removeCgroup", Napi::Function::New(env, RemoveCgroupDoor));
+  exports.Set("destroyCgroup", Napi::Function::New(env, DestroyCgroupDoor));
 }
 
 }  // namespace berth::binding

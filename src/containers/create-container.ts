@@ -250,13 +250,15 @@ async function build(
     await steps.run("relabel", () => relabelVolumes(deps, container.config, selinux));
   }
   const monitor = requireMonitor(deps, pod.id, `create container "${container.config.metadata.name}"`);
-  const filtering = filterDevices(deps, call, steps, container, planned);
-  // Hooks and runtimes are programs. Else nothing but the container's init runs before StartContainer.
-  if (container.runtime !== null) await filtering;
-  const [filtered, process] = await Promise.allSettled([
-    filtering,
-    makeProcess(deps, steps, monitor, { pod, container, planned }),
-  ]);
+  const filter = () => filterDevices(deps, call, steps, container, planned);
+  const prepare = () => makeProcess(deps, steps, monitor, { pod, container, planned });
+  if (container.runtime !== null) {
+    // Hooks and runtimes are programs.
+    await filter();
+    return { planned, process: await prepare() };
+  }
+  // Nothing but the container's init runs before StartContainer.
+  const [process, filtered] = await Promise.allSettled([prepare(), filter()]);
   if (filtered.status === "rejected") throw filtered.reason;
   if (process.status === "rejected") throw process.reason;
   return { planned, process: process.value };

@@ -29,18 +29,25 @@ export function undoContainer(
 }
 
 async function undo(deps: ContainerDeps, container: Container, observe: PartObserver): Promise<void> {
-  const parts: Part[] = [
-    ["cgroup", () => destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`)],
-    ["forget", () => forget(deps, container)],
-    ...(container.runtime === null ? [] : [runtimePart(deps, container)]),
-    ["snapshot", () => removeSnapshot(deps, container.snapshot)],
-    ["row", () => deleteContainer(deps.store, container.id)],
-  ];
-  for (const [part, run] of parts) {
+  const run = async ([part, action]: Part) => {
     await observe(part, "before");
-    await run();
+    await action();
     await observe(part, "after");
+  };
+  await run([
+    "cgroup",
+    () => destroyCgroup(deps.kernel, container.cgroupPath, `container "${container.id}"`),
+  ]);
+  const forgotten: Part = ["forget", () => forget(deps, container)];
+  const removed: Part = ["snapshot", () => removeSnapshot(deps, container.snapshot)];
+  if (container.runtime === null) {
+    // The monitor is told of what is dead, and needs nothing of the snapshot.
+    const ended = await Promise.allSettled([run(forgotten), run(removed)]);
+    for (const part of ended) if (part.status === "rejected") throw part.reason;
+  } else {
+    for (const part of [forgotten, runtimePart(deps, container), removed]) await run(part);
   }
+  await run(["row", () => deleteContainer(deps.store, container.id)]);
   deps.signalled.delete(container.id);
 }
 

@@ -124,6 +124,12 @@ export class FakeKernel implements Kernel {
     }
   }
 
+  async destroyCgroup(path: string, timeoutMs: number): Promise<boolean> {
+    if (!(await this.killCgroup(path, timeoutMs))) return false;
+    await this.removeCgroup(path);
+    return true;
+  }
+
   async createNetns(path: string, maps?: IdMaps): Promise<void> {
     if (maps === undefined) this.#record("createNetns", path);
     else this.#record("createNetns", path, maps);

@@ -72,6 +72,8 @@ export interface CgroupKernel {
    * fine.
    */
   removeCgroup(path: string): Promise<void>;
+  /** killCgroup, and removeCgroup when nothing is left. */
+  destroyCgroup(path: string, timeoutMs: number): Promise<boolean>;
 }
 
 /** Lines of /proc/<pid>/uid_map and gid_map: "inside outside length". */

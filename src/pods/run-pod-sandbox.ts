@@ -145,14 +145,21 @@ async function undo(deps: PodDeps, call: Call, id: PodId): Promise<void> {
   }
 }
 
+/** None needs another. All have ended when this does: undo may begin. */
 async function makeParts(deps: PodDeps, steps: Steps, pod: Pod): Promise<void> {
-  await steps.run("state-dir", () => makePodDirectories(deps, pod.id));
-  await steps.run("cgroup", () => deps.kernel.createCgroup(monitorCgroup(pod.cgroupPath)));
-  if (pod.netnsPath === "") return;
+  const parts = await Promise.allSettled([
+    steps.run("state-dir", () => makePodDirectories(deps, pod.id)),
+    steps.run("cgroup", () => deps.kernel.createCgroup(monitorCgroup(pod.cgroupPath))),
+    pod.netnsPath === "" ? null : steps.run("netns", () => makeNetns(deps, pod)),
+  ]);
+  for (const part of parts) if (part.status === "rejected") throw part.reason;
+}
+
+async function makeNetns(deps: PodDeps, pod: Pod): Promise<void> {
   const mapping = userMappingOf(pod.config.security.namespaces);
   const maps =
     mapping === null ? undefined : { uids: idMapText([mapping.uids]), gids: idMapText([mapping.gids]) };
-  await steps.run("netns", () => deps.kernel.createNetns(pod.netnsPath, maps));
+  await deps.kernel.createNetns(pod.netnsPath, maps);
 }
 
 /** None needs the others, and each spends its time elsewhere: in other processes, or waiting for files. */

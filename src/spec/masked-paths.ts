@@ -24,7 +24,10 @@ const READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
  * Paths to hide and paths to make read-only; none for a privileged container. A request that names none
  * gets the defaults: an absent list and an empty one look the same in the CRI.
  */
-export function guardedPaths(security: ContainerSecurity): { masked: string[]; readonly: string[] } {
+export function guardedPaths(security: ContainerSecurity): {
+  masked: readonly string[];
+  readonly: readonly string[];
+} {
   if (security.privileged) return { masked: [], readonly: [] };
   return {
     masked: listOr(security.maskedPaths, MASKED, "masked path"),
@@ -32,6 +35,6 @@ export function guardedPaths(security: ContainerSecurity): { masked: string[]; r
   };
 }
 
-function listOr(asked: readonly string[], otherwise: readonly string[], what: string): string[] {
-  return [...new Set((asked.length > 0 ? asked : otherwise).map((path) => absolutePath(path, what)))];
+function listOr(asked: readonly string[], otherwise: readonly string[], what: string): readonly string[] {
+  return asked.length === 0 ? otherwise : [...new Set(asked.map((path) => absolutePath(path, what)))];
 }

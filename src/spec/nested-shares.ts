@@ -10,12 +10,11 @@ import type { Volume } from "./volumes.ts";
 
 /** Volumes that must not be shared from the beginning. */
 export function nestedShares(input: ContainerPlanInput, volumes: readonly Volume[]): Volume[] {
+  const shared = volumes.filter(({ propagation }) => propagation === MS_SHARED);
+  if (shared.length === 0) return shared;
   const { masked, readonly } = guardedPaths(input.container.security);
   const places = [...volumes.map(({ target }) => target), ...masked, ...readonly];
-  return volumes.filter(
-    ({ propagation, target }) =>
-      propagation === MS_SHARED && places.some((place) => place.startsWith(`${target}/`)),
-  );
+  return shared.filter(({ target }) => places.some((place) => place.startsWith(`${target}/`)));
 }
 
 /** The host's mounts, as members of their peer groups; `firstSlot` is that of the first one. */

@@ -62,8 +62,8 @@ export function toOciSpec(input: OciSpecInput): OciSpec {
         fileMode: mode,
       })),
       ...(input.container.selinux == null ? {} : { mountLabel: input.container.selinux.mount }),
-      maskedPaths: guarded.masked,
-      readonlyPaths: guarded.readonly,
+      maskedPaths: [...guarded.masked],
+      readonlyPaths: [...guarded.readonly],
       // berth's own filter of the cgroup decides. Without a rule some runtimes would load one of theirs.
       resources: { devices: [{ allow: true, access: "rwm" }] },
       cgroupsPath: input.cgroupsPath,

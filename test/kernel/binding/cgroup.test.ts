@@ -91,6 +91,7 @@ test("a missing cgroup is dead and removed already", async () => {
   expect(await kernel.killCgroup(join(root, "c-1"), 0)).toBe(true);
   await kernel.removeCgroup(root);
   await kernel.removeCgroup(join(root, "c-1"));
+  expect(await kernel.destroyCgroup(root, 0)).toBe(true);
 });
 
 test("refuses to leave the hierarchy", async () => {

@@ -63,8 +63,8 @@ describe("createContainer", () => {
       "snapshot",
       "cgroup",
       "plan",
-      "devices",
       "prepare",
+      "devices",
       "commit",
     ]);
     expect(existsSync(world.deps.paths.snapshot(container.snapshot))).toBe(true);
@@ -274,7 +274,7 @@ describe("removeContainer", () => {
     world.kernel.onKill = (path) => path.includes("/c-") && release();
     const creating = create(world);
     creating.catch(() => {});
-    await expect.poll(() => world.steps.at(-1)).toBe("CreateContainer/prepare");
+    await expect.poll(() => world.steps).toContain("CreateContainer/prepare");
     await removePodSandbox(world.deps, world.call, world.podId);
     await expect(creating).rejects.toThrow();
     expect(allContainers(world.deps.store)).toEqual([]);
