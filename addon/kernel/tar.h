@@ -36,6 +36,8 @@ struct SparseRun {
   uint64_t offset = 0;
   uint64_t size = 0;
 };
+/// Files with more runs are refused.
+inline constexpr size_t kMaxSparseRuns = 1 << 16;
 
 enum class TarType { kFile, kHardLink, kSymlink, kCharDevice, kBlockDevice, kDirectory, kFifo };
 

@@ -9,8 +9,6 @@ namespace berth {
 
 namespace {
 
-constexpr size_t kMaxRuns = 1 << 16;
-
 Result BadMap(const TarEntry& entry) {
   return Result::failure("tar: sparse map is damaged", EBADMSG, entry.path.c_str());
 }
@@ -26,7 +24,7 @@ const std::string* Find(const PaxRecords& records, const char* key) {
 
 Result AddRuns(const std::vector<uint64_t>& numbers, TarEntry* entry) {
   if (numbers.size() % 2 != 0) return BadMap(*entry);
-  if (numbers.size() / 2 > kMaxRuns) return TooManyRuns(*entry);
+  if (numbers.size() / 2 > kMaxSparseRuns) return TooManyRuns(*entry);
   for (size_t i = 0; i < numbers.size(); i += 2) entry->runs.push_back({numbers[i], numbers[i + 1]});
   return Result::success();
 }
@@ -99,7 +97,7 @@ Result TarReader::ReadOldSparse(const uint8_t* block, TarEntry* entry) {
       if (at[0] == 0 && at[12] == 0) continue;
       if (!ParseTarNumber(at, 12, &offset) || !ParseTarNumber(at + 12, 12, &size) || offset < 0 || size < 0)
         return BadMap(*entry);
-      if (entry->runs.size() == kMaxRuns) return TooManyRuns(*entry);
+      if (entry->runs.size() == kMaxSparseRuns) return TooManyRuns(*entry);
       entry->runs.push_back({static_cast<uint64_t>(offset), static_cast<uint64_t>(size)});
     }
     if (!more) return CheckSparseRuns(*entry);
@@ -143,7 +141,7 @@ Result TarReader::ReadSparseMap(TarEntry* entry) {
   size_t at = 0;
   uint64_t count = 0;
   Result result = SparseNumber(&buffered, &at, &count);
-  if (result.ok() && count > kMaxRuns) return TooManyRuns(*entry);
+  if (result.ok() && count > kMaxSparseRuns) return TooManyRuns(*entry);
   for (uint64_t i = 0; result.ok() && i < count; i++) {
     SparseRun run;
     result = SparseNumber(&buffered, &at, &run.offset);

@@ -6,10 +6,12 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "overlay_view.h"
 #include "tar.h"
@@ -110,19 +112,80 @@ class TreeTar : public TreeVisitor {
     // O_PATH has told that it is a regular file: nothing else is ever opened.
     Fd reader(open(Self(entry).c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC));
     if (!reader.valid()) return Result::last("open file", header.name.c_str());
-    Result result = Write(header, status, Xattrs(entry, status.st_mode));
-    uint64_t left = header.size;
-    while (result.ok() && left > 0) {
-      size_t want = left < buffer_.size() ? static_cast<size_t>(left) : buffer_.size();
-      ssize_t size = read(reader.get(), buffer_.data(), want);
+    std::string records = Xattrs(entry, status.st_mode);
+    std::vector<SparseRun> runs;
+    if (HasHoles(status) && DataRuns(reader.get(), header.size, &runs))
+      return SparseFile(reader.get(), header, status, records, runs);
+    Result result = Write(header, status, std::move(records));
+    if (result.ok()) result = Copy(reader.get(), header.name, {0, header.size});
+    return result.ok() ? Pad(header.size) : result;
+  }
+
+  /// So many bytes of holes are worth a form that not every reader knows: some files are nothing else.
+  static bool HasHoles(const struct stat& status) {
+    constexpr int64_t kWorth = 1 << 20;
+    return int64_t{status.st_size} - int64_t{status.st_blocks} * 512 >= kWorth;
+  }
+
+  /// False when the file system does not tell, or there are more than a reader takes.
+  static bool DataRuns(int fd, uint64_t size, std::vector<SparseRun>* runs) {
+    for (uint64_t at = 0; at < size;) {
+      off_t begin = lseek(fd, static_cast<off_t>(at), SEEK_DATA);
+      if (begin < 0 && errno != ENXIO) return false;
+      uint64_t first = begin < 0 ? size : static_cast<uint64_t>(begin);
+      if (first >= size) {
+        // Readers take the end of the last run for that of the file.
+        runs->push_back({size, 0});
+        return true;
+      }
+      off_t end = lseek(fd, begin, SEEK_HOLE);
+      if (end < 0 || runs->size() + 1 == kMaxSparseRuns) return false;
+      at = std::min(size, static_cast<uint64_t>(end));
+      runs->push_back({first, at - first});
+    }
+    return true;
+  }
+
+  /// GNU's format 1.0 (GNU tar manual, "Storing Sparse Files"): a map before the data.
+  Result SparseFile(int fd, TarHeader header, const struct stat& status, std::string records,
+                    const std::vector<SparseRun>& runs) {
+    std::string map = std::to_string(runs.size()) + "\n";
+    uint64_t data = 0;
+    for (const SparseRun& run : runs) {
+      map += std::to_string(run.offset) + "\n" + std::to_string(run.size) + "\n";
+      data += run.size;
+    }
+    map += TarPadding(map.size());
+    records += PaxRecord("GNU.sparse.major", "1") + PaxRecord("GNU.sparse.minor", "0") +
+               PaxRecord("GNU.sparse.name", header.name) +
+               PaxRecord("GNU.sparse.realsize", std::to_string(header.size));
+    std::string name = header.name;
+    size_t slash = header.name.rfind('/');
+    header.name.insert(slash == std::string::npos ? 0 : slash + 1, "GNUSparseFile.0/");
+    header.size = map.size() + data;
+    Result result = Write(header, status, std::move(records));
+    if (result.ok()) result = Put(map.data(), map.size());
+    for (const SparseRun& run : runs) {
+      if (result.ok()) result = Copy(fd, name, run);
+    }
+    return result.ok() ? Pad(data) : result;
+  }
+
+  /// What the file has lost meanwhile is zeros: its size has been told.
+  Result Copy(int fd, const std::string& name, SparseRun run) {
+    Result result;
+    while (result.ok() && run.size > 0) {
+      size_t want = run.size < buffer_.size() ? static_cast<size_t>(run.size) : buffer_.size();
+      ssize_t size = pread(fd, buffer_.data(), want, static_cast<off_t>(run.offset));
       if (size < 0 && errno == EINTR) continue;
-      if (size < 0) return Result::last("read file", header.name.c_str());
+      if (size < 0) return Result::last("read file", name.c_str());
       if (size == 0) memset(buffer_.data(), 0, want);
       size_t got = size == 0 ? want : static_cast<size_t>(size);
       result = Put(buffer_.data(), got);
-      left -= got;
+      run.offset += got;
+      run.size -= got;
     }
-    return result.ok() ? Pad(header.size) : result;
+    return result;
   }
 
   /// Records of what a container may set itself, and of file capabilities. The overlay's own stay inside.

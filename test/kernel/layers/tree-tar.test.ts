@@ -1,12 +1,21 @@
 // A tree as a tar: GNU tar unpacks it again, and the two must be the same.
 
 import { execFileSync } from "node:child_process";
-import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { loadKernel } from "../../../src/kernel/binding.ts";
+import { unpack } from "./fixture.ts";
 
 const kernel = loadKernel();
 let folder: string;
@@ -106,4 +115,33 @@ it("stops when nobody reads any more, and says what is missing", async () => {
     for await (const _ of kernel.treeTar([join(folder, "none"), layers[0] as string])) void _;
   };
   await expect(read()).rejects.toMatchObject({ errno: "ENOENT" });
+});
+
+it("holds no holes", async () => {
+  const long = "n".repeat(120);
+  const layers = layersOf(
+    `truncate -s 3000000 middle; printf middle | dd of=middle bs=1 seek=1500000 conv=notrunc status=none
+     truncate -s 5000000 nothing; head -c 2000000 /dev/zero > full; truncate -s 100 short
+     mkdir -p d/${long}; cp --sparse=always middle d/${long}/end; printf end >> d/${long}/end`,
+    `mkdir upper; truncate -s 10T upper/huge
+     printf x | dd of=upper/huge bs=1 seek=7T conv=notrunc status=none`,
+  );
+  const tar = join(folder, "tree.tar");
+  await pipeline(Readable.from(kernel.treeTar(layers)), createWriteStream(tar));
+  expect(statSync(tar).size).toBeLessThan(2_300_000);
+  const own = join(folder, "own");
+  const gnu = join(folder, "gnu");
+  for (const target of [own, gnu]) mkdirSync(target);
+  sh('tar -xpf "$1" -C "$2"', tar, gnu);
+  await unpack(own, readFileSync(tar));
+  for (const target of [own, gnu]) {
+    expect(
+      sh(
+        'stat -c %s "$1"; dd if="$1" bs=1 skip=7T count=2 status=none | od -An -c',
+        join(target, "upper/huge"),
+      ),
+    ).toBe(`${10 * 2 ** 40}\n   x  \\0\n`);
+    rmSync(join(target, "upper"), { recursive: true });
+    expect(describe(target)).toBe(describe(layers[1] as string));
+  }
 });
