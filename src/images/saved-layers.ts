@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { BerthError } from "../lib/errors.ts";
+import { BerthError, errnoOf } from "../lib/errors.ts";
 import { findBlob } from "../store/blobs.ts";
 import { configOfImage } from "../store/images.ts";
 import { findLayerRow, setLayerDamage } from "../store/layers.ts";
@@ -111,9 +111,14 @@ async function savedLayer(
 async function* checkedFile(path: string, digest: Digest, doing: string): AsyncGenerator<Uint8Array> {
   const [algorithm = ""] = digest.split(":");
   const hash = createHash(algorithm);
-  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
-    hash.update(chunk as Buffer);
-    yield chunk as Buffer;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+      hash.update(chunk as Buffer);
+      yield chunk as Buffer;
+    }
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    throw new BerthError("DATA_LOSS", `${doing}: it is no longer on disk`, { cause: error });
   }
   const actual = `${algorithm}:${hash.digest("hex")}`;
   if (actual !== digest) {

@@ -289,13 +289,16 @@ it("a changed byte is found and mended from the registry", async () => {
   expect((await verifyImage(deps, call, { full: true })).every(({ damage }) => damage === "")).toBe(true);
 });
 
-it("a changed byte that nobody has noticed is noticed by a push, before anything is sent", async () => {
+it.each([
+  ["a changed byte", (path: string) => writeFileSync(path, noise(5_000_001, 2))],
+  ["a missing file", (path: string) => rmSync(path)],
+])("%s that nobody has noticed is noticed by a push, before anything is sent", async (_, damage) => {
   const id = await pull();
   const elsewhere = await startRegistry();
   try {
     const [number = 0] = imageStatus(deps, id)?.layers ?? [];
     const layer = deps.paths.layer(number);
-    writeFileSync(join(layer, readdirSync(layer)[0] ?? ""), noise(5_000_001, 2));
+    damage(join(layer, readdirSync(layer)[0] ?? ""));
     const target = `${elsewhere.host}/models/copy:1`;
     await expect(pushImage(deps, call, { image: id, target })).rejects.toMatchObject({ code: "DATA_LOSS" });
     expect(imageStatus(deps, id)).toBeNull();
