@@ -1,3 +1,5 @@
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { applyLimits } from "../cgroups/apply-limits.ts";
 import { limitDevices } from "../cgroups/limit-devices.ts";
 import { refuseDamaged } from "../images/refuse-damaged.ts";
@@ -285,15 +287,25 @@ async function makeParts(
   steps: Steps,
   { pod, image, edits, container }: Parts,
 ): Promise<PlannedContainer> {
-  const [snapshot, cgroup, planned, bundle] = await Promise.allSettled([
+  const [snapshot, cgroup, planned, logs, bundle] = await Promise.allSettled([
     steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
     steps.run("cgroup", () => makeCgroup(deps, call, container)),
     steps.run("plan", () => planContainer(deps, pod, container, image, edits)),
+    hasOwnLog(pod, container) ? steps.run("log-dir", () => makeLogDirectory(container.logPath)) : null,
     container.runtime === null ? null : steps.run("bundle", () => makeBundle(deps, container)),
   ]);
-  for (const part of [snapshot, cgroup, bundle]) if (part.status === "rejected") throw part.reason;
+  for (const part of [snapshot, cgroup, logs, bundle]) if (part.status === "rejected") throw part.reason;
   if (planned.status === "rejected") throw planned.reason;
   return planned.value;
+}
+
+/** Mostly in a new directory of the daemon's. Kubelets make theirs; else the monitor misses it. */
+function hasOwnLog(pod: Pod, container: Container): boolean {
+  return pod.config.logDirectory === "" && container.logPath !== "";
+}
+
+async function makeLogDirectory(logPath: string): Promise<void> {
+  await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
 }
 
 async function makeCgroup(deps: ContainerDeps, call: Call, container: Container): Promise<void> {

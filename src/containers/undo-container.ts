@@ -40,8 +40,8 @@ async function undo(deps: ContainerDeps, container: Container, observe: PartObse
   ]);
   const forgotten: Part = ["forget", () => forget(deps, container)];
   const removed: Part = ["snapshot", () => removeSnapshot(deps, container.snapshot)];
-  if (container.runtime === null) {
-    // The monitor is told of what is dead, and needs nothing of the snapshot.
+  if (container.runtime === null && container.preparedAt !== null) {
+    // The monitor is told of what is dead. While a container is made, its mounter may be at work there.
     const ended = await Promise.allSettled([run(forgotten), run(removed)]);
     for (const part of ended) if (part.status === "rejected") throw part.reason;
   } else {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { stateOfContainer } from "../../../src/containers/container-lifecycle.ts";
 import { containerStatus } from "../../../src/containers/container-status.ts";
@@ -63,6 +63,7 @@ describe("createContainer", () => {
       "snapshot",
       "cgroup",
       "plan",
+      "log-dir",
       "prepare",
       "devices",
       "commit",
@@ -70,7 +71,7 @@ describe("createContainer", () => {
     expect(existsSync(world.deps.paths.snapshot(container.snapshot))).toBe(true);
   });
 
-  for (const step of ["reserve", "snapshot", "cgroup", "plan", "devices", "prepare", "commit"]) {
+  for (const step of ["reserve", "snapshot", "cgroup", "plan", "log-dir", "devices", "prepare", "commit"]) {
     test(`leaves nothing when step "${step}" fails, and a retry works`, async () => {
       const world = await withPod();
       world.failAt = `CreateContainer/${step}`;
@@ -252,11 +253,10 @@ describe("removeContainer", () => {
     const id = await running(world);
     dieWhenKilled(world, id);
     const { snapshot, logPath } = containerStatus(world.deps, id);
-    mkdirSync(logPath, { recursive: true });
     await removeContainer(world.deps, world.call, id);
     expect(allContainers(world.deps.store)).toEqual([]);
     expect(existsSync(world.deps.paths.snapshot(snapshot))).toBe(false);
-    expect(existsSync(logPath)).toBe(true);
+    expect(existsSync(logPath.slice(0, logPath.lastIndexOf("/")))).toBe(true);
     expect(world.events.slice(-2).map((event) => event.type)).toEqual([
       "container-stopped",
       "container-removed",
