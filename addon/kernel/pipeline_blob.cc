@@ -61,12 +61,14 @@ Result BlobFile::Append(Bytes bytes) {
 
 namespace {
 
-Result CopyWhole(int from, int to, const char* name) {
+Result CopyWhole(int from, int directory, const char* name, const char* path, Fd* copy) {
+  copy->reset(openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!copy->valid()) return Result::last("create file", path);
   off_t at = 0;
   for (;;) {
-    ssize_t size = sendfile(to, from, &at, 1 << 30);
+    ssize_t size = sendfile(copy->get(), from, &at, 1 << 30);
     if (size == 0) return Result::success();
-    if (size < 0 && errno != EINTR) return Result::last("copy blob file", name);
+    if (size < 0 && errno != EINTR) return Result::last("copy blob file", path);
   }
 }
 
@@ -78,13 +80,18 @@ Result BlobFile::PlaceIn(int root, const FramedFile& file) {
   const char* path = file.name.c_str();
   Fd parent(OpenInRoot(root, directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY));
   if (!parent.valid()) return Result::last("open directory", path);
+  struct stat status;
+  if (fstat(fd_.get(), &status) != 0) return Result::last("fstat", path_.c_str());
   std::string self = "/proc/self/fd/" + std::to_string(fd_.get());
   Fd copy;
-  if (linkat(AT_FDCWD, self.c_str(), parent.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+  // With a second name it is a layer's file already, of a daemon that was killed before it let go of it.
+  bool linked = status.st_nlink == 1;
+  if (linked && linkat(AT_FDCWD, self.c_str(), parent.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     if (errno != EXDEV) return Result::last("link blob file", path);
-    copy.reset(openat(parent.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (!copy.valid()) return Result::last("create file", path);
-    Result result = CopyWhole(fd_.get(), copy.get(), path);
+    linked = false;
+  }
+  if (!linked) {
+    Result result = CopyWhole(fd_.get(), parent.get(), name.c_str(), path, &copy);
     if (!result.ok()) return result;
   }
   int made = copy.valid() ? copy.get() : fd_.get();

@@ -23,8 +23,8 @@ class BlobFile {
   Result Replay(ByteRing* ring);
   /// The next bytes of the stream, the replayed ones included: those are not written again.
   Result Append(Bytes bytes);
-  /// Makes the complete file that of a layer too: the same one, or a copy where the file systems differ. The
-  /// mode and the time are then those of the layer's file.
+  /// Makes the complete file that of a layer too: the same one, or a copy where the file systems differ or
+  /// another layer has it. The mode and the time of the same one are then those of the layer's file.
   Result PlaceIn(int root, const FramedFile& file);
   void Close() { fd_.reset(); }
 

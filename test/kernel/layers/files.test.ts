@@ -132,6 +132,19 @@ describe("with a blob file", () => {
     expect(readFileSync(path).equals(blob)).toBe(true);
   });
 
+  test("a blob file that another layer has already is copied", async () => {
+    const blob = bytes(3 << 20);
+    const blobFile = join(scratch.path, "shared");
+    const first = await keep(blob, { mtime: 1 }, { blobFile });
+    const second = await keep(blob, { mtime: 2 }, { blobFile });
+    expect(lstatSync(second.path).ino).not.toBe(lstatSync(first.path).ino);
+    expect(readFileSync(second.path).equals(blob)).toBe(true);
+    expect([first, second].map(({ path }) => lstatSync(path).mtimeMs)).toEqual([1000, 2000]);
+    for (const { root, record } of [first, second]) {
+      expect((await kernel.verifyLayer(root, record)).damaged).toEqual([]);
+    }
+  });
+
   test("what is not all there is not in the layer", async () => {
     const blobFile = join(scratch.path, "cut");
     await expect(keep(bytes(2 << 20), { size: 3 << 20 }, { blobFile })).rejects.toThrow("shorter");
