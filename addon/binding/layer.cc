@@ -110,7 +110,8 @@ Napi::Value LayerFinish(const Napi::CallbackInfo& info) {
   auto outcome = std::make_shared<UnpackOutcome>();
   return Run(
       env, Where::kThread, [handle, outcome] { return handle->pipeline->Finish(outcome.get()); },
-      [outcome](Napi::Env env) -> Napi::Value {
+      [handle, outcome](Napi::Env env) -> Napi::Value {
+        handle->pipeline->Release();
         Napi::Object object = Napi::Object::New(env);
         object.Set("blobDigest", outcome->blob_digest);
         object.Set("diffId", outcome->diff_id);
@@ -127,10 +128,16 @@ Napi::Value LayerAbort(const Napi::CallbackInfo& info) {
   SharedHandle handle = HandleArgument(info);
   if (handle == nullptr) return env.Undefined();
   handle->pipeline->Abort();
-  return Run(env, Where::kThread, [handle] {
-    handle->pipeline->Join();
-    return Result::success();
-  });
+  return Run(
+      env, Where::kThread,
+      [handle] {
+        handle->pipeline->Join();
+        return Result::success();
+      },
+      [handle](Napi::Env env) -> Napi::Value {
+        handle->pipeline->Release();
+        return env.Undefined();
+      });
 }
 
 }  // namespace

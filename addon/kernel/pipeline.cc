@@ -152,6 +152,15 @@ void Pipeline::Join() {
   changed_.wait(lock, [this] { return running_ == 0; });
 }
 
+void Pipeline::Release() {
+  {
+    std::lock_guard lock(mutex_);
+    if (running_ > 0) return;
+  }
+  input_.Release();
+  ring_.Release();
+}
+
 Result Pipeline::ReplayBlob() {
   Result result = blob_.Open(request_.blob_file);
   if (result.ok()) result = blob_.Replay(&input_);

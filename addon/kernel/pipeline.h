@@ -57,6 +57,9 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   void Abort();
   /// Blocks until the threads have ended.
   void Join();
+  /// Gives the buffers back, when the threads have ended, from the thread that writes: whoever holds the
+  /// object may do so for long.
+  void Release();
 
  private:
   /// What one thread does.

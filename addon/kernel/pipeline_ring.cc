@@ -52,6 +52,12 @@ void ByteRing::Stop() {
   if (roomy) roomy();
 }
 
+void ByteRing::Release() {
+  Stop();
+  std::lock_guard lock(mutex_);
+  data_.reset();
+}
+
 bool ByteRing::stopped() {
   std::lock_guard lock(mutex_);
   return stopped_;

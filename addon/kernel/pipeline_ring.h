@@ -27,6 +27,8 @@ class ByteRing {
   void Publish(size_t size);
   void Close();
   void Stop();
+  /// Stops it and gives its memory back: for when nobody works in the buffer any more.
+  void Release();
   /// Calls `ready` once, on whichever thread it comes about, when half of the ring is free (waking a writer
   /// costs, so not for every byte) or when it is stopped. One call at a time may be outstanding.
   void WhenRoom(std::function<void()> ready);
@@ -41,7 +43,7 @@ class ByteRing {
 
   const size_t capacity_;
   const size_t span_;
-  const std::unique_ptr<uint8_t[]> data_;
+  std::unique_ptr<uint8_t[]> data_;
   std::mutex mutex_;
   std::condition_variable freed_;
   std::condition_variable filled_;

@@ -160,6 +160,10 @@ void RunPipeline(const std::string& stream, const FramedFile& file, const std::s
     pipeline->Abort();
     pipeline->Join();
   }
+  size_t taken = 0;
+  pipeline->Release();
+  pipeline->Write(reinterpret_cast<const uint8_t*>(stream.data()), stream.size(), &taken);
+  Require(taken == 0, "bytes were taken after the end");
   if (!blob.empty()) Require(unlink(blob.c_str()) == 0, "the blob file is gone");
   Require(CountEntries(scratch) == 3, "something was written outside of the layer");
   Require(RemoveTree(layer).ok(), "the layer cannot be removed");
