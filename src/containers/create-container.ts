@@ -82,7 +82,11 @@ async function create(
   const existing = findContainerByName(deps.store, podId, asked.metadata);
   if (existing !== null) {
     const found = adoptExisting(existing, doing);
-    if (found !== null) return found;
+    if (found !== null) {
+      // Its creation may have ended between the commit and the sync.
+      await onDisk(deps.store);
+      return found;
+    }
     // Left by a creation that could not be undone: it is cleared in the background.
     releaseContainerName(deps.store, existing.id);
   }

@@ -53,7 +53,7 @@ export async function runPodSandbox(deps: PodDeps, call: Call, request: RunPodRe
 async function run(deps: PodDeps, call: Call, request: RunPodRequest, doing: string): Promise<PodId> {
   const existing = findPodByMetadata(deps.store, request.config.metadata);
   if (existing !== null) {
-    if (existing.readyAt !== null) return adoptExisting(existing, doing);
+    if (existing.readyAt !== null) return await adoptExisting(deps, existing, doing);
     // Left by a run that could not be undone: it is cleared in the background.
     releasePodKey(deps.store, existing.id);
   }
@@ -102,8 +102,12 @@ async function make(
   return id;
 }
 
-function adoptExisting(existing: Pod, doing: string): PodId {
-  if (stateOfPod(existing) === "READY") return existing.id;
+async function adoptExisting(deps: PodDeps, existing: Pod, doing: string): Promise<PodId> {
+  if (stateOfPod(existing) === "READY") {
+    // Its run may have ended between the commit and the sync.
+    await onDisk(deps.store);
+    return existing.id;
+  }
   throw new BerthError(
     "ALREADY_EXISTS",
     `${doing}: pod sandbox "${existing.id}" of the same name, uid and attempt is NOTREADY; ` +

@@ -74,7 +74,8 @@ export interface World {
   failAt: string | undefined;
 }
 
-export function makeWorld(): World {
+/** `store` is where the database is: one in memory has nothing to sync. */
+export function makeWorld({ store: place = "memory" }: { store?: "memory" | "file" } = {}): World {
   const directory = mkdtempSync(join(tmpdir(), "berth-unit-"));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   const paths = makePaths(join(directory, "r"), join(directory, "s"), join(directory, "sock"), "/netns");
@@ -82,7 +83,8 @@ export function makeWorld(): World {
   const driver = new FakeMonitorDriver(() => kernel.spawnProcess());
   const network = new FakeNetwork();
   const events: BerthEvent[] = [];
-  const store = openStore(":memory:");
+  const store = openStore(place === "memory" ? ":memory:" : join(directory, "berth.db"));
+  onTestFinished(() => void store.close());
   store
     .prepare(
       `INSERT INTO images (id, size, config, config_json, manifest_digest, manifest, manifest_type,
