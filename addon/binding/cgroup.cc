@@ -56,36 +56,26 @@ Napi::Value ReadCgroupDoor(const Napi::CallbackInfo& info) {
       });
 }
 
-Napi::Value KillCgroupDoor(const Napi::CallbackInfo& info) {
+/// `work` is KillCgroup or DestroyCgroup: the two calls on one thread, which would show in every removal.
+Napi::Value EmptyCgroup(const Napi::CallbackInfo& info, decltype(KillCgroup)* work) {
   std::string path = StringArgument(info, 0);
   int timeout_ms = static_cast<int>(NumberArgument(info, 1));
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
   auto empty = std::make_shared<bool>(false);
   return Run(
       info.Env(), Where::kThread,
-      [path, timeout_ms, empty] { return KillCgroup(path, timeout_ms, empty.get()); },
+      [work, path, timeout_ms, empty] { return work(path, timeout_ms, empty.get()); },
       [empty](Napi::Env env) -> Napi::Value { return Napi::Boolean::New(env, *empty); });
 }
+
+Napi::Value KillCgroupDoor(const Napi::CallbackInfo& info) { return EmptyCgroup(info, KillCgroup); }
+
+Napi::Value DestroyCgroupDoor(const Napi::CallbackInfo& info) { return EmptyCgroup(info, DestroyCgroup); }
 
 Napi::Value RemoveCgroupDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
   return Run(info.Env(), Where::kThread, [path] { return RemoveCgroup(path); });
-}
-
-/// On one thread: that they are two calls would show in every removal.
-Napi::Value DestroyCgroupDoor(const Napi::CallbackInfo& info) {
-  std::string path = StringArgument(info, 0);
-  int timeout_ms = static_cast<int>(NumberArgument(info, 1));
-  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
-  auto empty = std::make_shared<bool>(false);
-  return Run(
-      info.Env(), Where::kThread,
-      [path, timeout_ms, empty] {
-        Result result = KillCgroup(path, timeout_ms, empty.get());
-        return result.ok() && *empty ? RemoveCgroup(path) : result;
-      },
-      [empty](Napi::Env env) -> Napi::Value { return Napi::Boolean::New(env, *empty); });
 }
 
 /// Four numbers a rule: type (a character), major, minor (-1 is any), access.

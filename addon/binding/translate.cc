@@ -87,16 +87,6 @@ struct WayBack {
   size_t pending = 0;  // calls that keep the event loop alive
 };
 
-WayBack& WayBackOf(Napi::Env env);
-
-void SettleFromThread(Napi::Env env, Napi::Function, Pending* pending) {
-  std::unique_ptr<Pending> owned(pending);
-  if (env == nullptr) return;
-  owned->Settle(env);
-  WayBack& back = WayBackOf(env);
-  if (--back.pending == 0) back.function.Unref(env);
-}
-
 WayBack& WayBackOf(Napi::Env env) {
   auto* back = env.GetInstanceData<WayBack>();
   if (back == nullptr) {
@@ -105,6 +95,14 @@ WayBack& WayBackOf(Napi::Env env) {
     env.SetInstanceData(back);
   }
   return *back;
+}
+
+void SettleFromThread(Napi::Env env, Napi::Function, Pending* pending) {
+  std::unique_ptr<Pending> owned(pending);
+  if (env == nullptr) return;
+  owned->Settle(env);
+  WayBack& back = WayBackOf(env);
+  if (--back.pending == 0) back.function.Unref(env);
 }
 
 /// To be followed by one SettleLater.

@@ -346,4 +346,9 @@ Result RemoveCgroup(const std::string& path) {
   return RemoveOne(parent.get(), place.names.back(), path, deadline);
 }
 
+Result DestroyCgroup(const std::string& path, int timeout_ms, bool* empty) {
+  Result result = KillCgroup(path, timeout_ms, empty);
+  return result.ok() && *empty ? RemoveCgroup(path) : result;
+}
+
 }  // namespace berth

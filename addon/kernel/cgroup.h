@@ -33,4 +33,7 @@ Result KillCgroup(const std::string& path, int timeout_ms, bool* empty);
 /// a second. Missing is success.
 Result RemoveCgroup(const std::string& path);
 
+/// KillCgroup, and RemoveCgroup when nothing is left.
+Result DestroyCgroup(const std::string& path, int timeout_ms, bool* empty);
+
 }  // namespace berth

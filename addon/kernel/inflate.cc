@@ -26,6 +26,7 @@ bool StartsWith(const uint8_t* head, size_t size, const char* magic, size_t leng
 }  // namespace
 
 std::unique_ptr<Inflater> MakeCopyInflater() { return std::make_unique<CopyInflater>(); }
+
 const char* ForeignCompression(const uint8_t* head, size_t size) {
   if (StartsWith(head, size, "BZh", 3)) return "layer: compressed with bzip2; layers use gzip or zstd";
   if (StartsWith(head, size, "\xfd\x37\x7a\x58", 4))

@@ -34,6 +34,7 @@ inline constexpr size_t kMagicBytes = 4;
 std::unique_ptr<Inflater> MakeInflater(const uint8_t* head, size_t size, bool* plain);
 
 std::unique_ptr<Inflater> MakeCopyInflater();
+
 /// What to say of a plain stream that begins so and turns out to be no tar: the name of its compression is in
 /// it. Null when none is known. (A tar may begin with these bytes, too.)
 const char* ForeignCompression(const uint8_t* head, size_t size);

@@ -332,8 +332,8 @@ Result Pipeline::UnpackTar() {
       result = Result::failure("layer: neither gzip, zstd nor tar", EBADMSG);
     return result;
   }
-  if (kept) result = WaitForDigests();
-  if (kept && result.ok()) result = blob_.PlaceIn(root.get(), request_.file);
+  if (kept || recording) result = WaitForDigests();
+  if (result.ok() && kept) result = blob_.PlaceIn(root.get(), request_.file);
   if (result.ok() && recording) result = FinishRecord(&record, entries);
   if (!result.ok()) return result;
   if (syncfs(root.get()) != 0) return Result::last("syncfs", directory);
@@ -349,10 +349,8 @@ Result Pipeline::WaitForDigests() {
   return failure_;
 }
 
-/// The record says of which layer it is: for that the digests must be there.
+/// The record says of which layer it is: the digests must be there.
 Result Pipeline::FinishRecord(RecordWriter* record, uint64_t entries) {
-  Result result = WaitForDigests();
-  if (!result.ok()) return result;
   std::unique_lock lock(mutex_);
   RecordSummary summary{outcome_.diff_id, outcome_.unpacked_bytes, outcome_.blob_digest, outcome_.blob_bytes,
                         entries, ""};

@@ -1,7 +1,6 @@
 // One layer on its way to disk. A thread each for the blob (its digest, and the file that keeps it), for
 // inflating (or framing, when the blob is no archive but a file), for hashing the tar (the diff ID), and for
-// unpacking it. They end by themselves; the object may
-// be dropped at any time.
+// unpacking it. They end by themselves; the object may be dropped at any time.
 #pragma once
 
 #include <atomic>

@@ -78,7 +78,7 @@ Result BlobFile::PlaceIn(int root, const FramedFile& file) {
   std::string directory, name;
   SplitPath(file.name, &directory, &name);
   const char* path = file.name.c_str();
-  Fd parent(OpenInRoot(root, directory.empty() ? "." : directory, O_RDONLY | O_DIRECTORY));
+  Fd parent(OpenInRoot(root, directory, O_RDONLY | O_DIRECTORY));
   if (!parent.valid()) return Result::last("open directory", path);
   struct stat status;
   if (fstat(fd_.get(), &status) != 0) return Result::last("fstat", path_.c_str());
@@ -95,14 +95,14 @@ Result BlobFile::PlaceIn(int root, const FramedFile& file) {
     if (!result.ok()) return result;
   }
   int made = copy.valid() ? copy.get() : fd_.get();
-  timespec times[2] = {{0, UTIME_OMIT}, {file.mtime, 0}}, of_directory[2] = {{0, UTIME_OMIT}, {0, 0}};
+  timespec times[2] = {{0, UTIME_OMIT}, {file.mtime, 0}};
   if (fchown(made, 0, 0) != 0) return Result::last("fchown", path);
   if (fchmod(made, 0644) != 0) return Result::last("fchmod", path);
   if (futimens(made, times) != 0) return Result::last("futimens", path);
-  // The new entry has changed it.
-  bool own = !directory.empty();
-  return !own || futimens(parent.get(), of_directory) == 0 ? Result::success()
-                                                           : Result::last("futimens", path);
+  if (directory.empty()) return Result::success();
+  // The new entry has changed its directory's, which TarFrameHead says is 0.
+  times[1] = {0, 0};
+  return futimens(parent.get(), times) == 0 ? Result::success() : Result::last("futimens", path);
 }
 
 }  // namespace berth
