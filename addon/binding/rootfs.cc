@@ -3,6 +3,7 @@
 // readBeneath(layers, path, maxBytes): Promise<Buffer | null>
 // treeUsage(path): Promise<{bytes, inodes}>
 // syncFilesystem(path): Promise<void>
+// mountLayer(path): Promise<number>, the descriptor of a detached mount
 // treeTar(layers): {fd, done: Promise<void>}, the read end of a pipe, and when the writing has ended
 
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "../kernel/erofs_mount.h"
 #include "../kernel/relabel.h"
 #include "../kernel/overlay_view.h"
 #include "../kernel/snapshot.h"
@@ -107,6 +109,16 @@ Napi::Value RelabelDoor(const Napi::CallbackInfo& info) {
   return Run(info.Env(), Where::kThread, [path, label] { return Relabel(path, label); });
 }
 
+/// The thread reads from the layer's disk.
+Napi::Value MountLayerDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  auto mount = std::make_shared<Fd>();
+  return Run(
+      info.Env(), Where::kThread, [path, mount] { return MountErofs(path, mount.get()); },
+      [mount](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, mount->release()); });
+}
+
 Napi::Value TreeTarDoor(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::vector<std::string> layers;
@@ -132,6 +144,7 @@ void RegisterRootfs(Napi::Env env, Napi::Object exports) {
   exports.Set("makeSnapshot", Napi::Function::New(env, MakeSnapshotDoor));
   exports.Set("removeTree", Napi::Function::New(env, RemoveTreeDoor));
   exports.Set("readBeneath", Napi::Function::New(env, ReadBeneathDoor));
+  exports.Set("mountLayer", Napi::Function::New(env, MountLayerDoor));
   exports.Set("relabel", Napi::Function::New(env, RelabelDoor));
   exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
   exports.Set("treeTar", Napi::Function::New(env, TreeTarDoor));

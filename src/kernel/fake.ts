@@ -188,6 +188,13 @@ export class FakeKernel implements Kernel {
     return this.files.get(path) ?? null;
   }
 
+  /** A descriptor of the layer's own path: who opens it by /proc finds what is there. */
+  async mountLayer(path: string): Promise<number> {
+    this.#record("mountLayer", path);
+    const [{ open }, { promisify }] = await Promise.all([import("node:fs"), import("node:util")]);
+    return await promisify(open)(path, "r");
+  }
+
   async relabel(path: string, label: string): Promise<void> {
     this.#record("relabel", path, label);
   }

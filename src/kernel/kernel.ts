@@ -225,6 +225,11 @@ export interface LayerKernel extends LayerRecordKernel {
   /** Removes a tree without following links or crossing mounts. Missing is fine. */
   removeTree(path: string): Promise<void>;
   /**
+   * Mounts a layer that is an EROFS image, attached nowhere, and gives a descriptor of the mount, which is
+   * the caller's to close. Every call makes a superblock with a page cache of its own.
+   */
+  mountLayer(path: string): Promise<number>;
+  /**
    * Reads a file of the overlay made of `layers` (absolute directories, top first), links resolved inside;
    * null when missing.
    */

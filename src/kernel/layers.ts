@@ -34,6 +34,7 @@ export interface NativeLayers extends NativeRecords {
   removeTree(path: string): Promise<void>;
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
+  mountLayer(path: string): Promise<number>;
   relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
   treeTar(layers: readonly string[]): { fd: number; done: Promise<void> };
@@ -47,6 +48,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     makeSnapshot: (path) => translated(native.makeSnapshot(path)),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
+    mountLayer: (path) => translated(native.mountLayer(path)),
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),

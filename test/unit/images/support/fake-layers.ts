@@ -56,6 +56,9 @@ export function fakeLayers(): FakeLayers {
     },
     treeTar: async function* () {},
     async syncFilesystem() {},
+    async mountLayer(path) {
+      throw new KernelError("mount layer", "ENOSYS", path);
+    },
     async relabel() {},
   };
   return fake;

@@ -1,0 +1,76 @@
+// Layers that are EROFS images, mounted from their file and attached nowhere.
+
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { kernel, useScratch } from "./fixture.ts";
+import { tinyImage } from "./tiny-image.ts";
+
+const scratch = useScratch();
+
+function image(): string {
+  const path = join(scratch.fresh(), "image");
+  writeFileSync(path, tinyImage("hello\n"), { mode: 0o600 });
+  return path;
+}
+
+const hostMounts = () => readFileSync("/proc/self/mountinfo", "utf8");
+
+/** What `look` sees of the mount at its path below /proc. */
+async function mounted<T>(path: string, look: (root: string) => T): Promise<T> {
+  const mount = await kernel.mountLayer(path);
+  try {
+    return look(`/proc/self/fd/${mount}`);
+  } finally {
+    closeSync(mount);
+  }
+}
+
+test("mountLayer mounts an image, read-only, and the host's mount table does not grow", async () => {
+  const path = image();
+  const before = hostMounts();
+  await mounted(path, (root) => {
+    expect(readdirSync(root)).toEqual(["f"]);
+    expect(readFileSync(join(root, "f"), "utf8")).toBe("hello\n");
+    expect(lstatSync(join(root, "f"))).toMatchObject({ uid: 5, gid: 6, size: 6 });
+    expect(() => writeFileSync(join(root, "g"), "")).toThrow(/EROFS/);
+    expect(hostMounts()).toBe(before);
+  });
+  expect(hostMounts()).toBe(before);
+});
+
+test("nothing but the mount's own descriptor is left open", async () => {
+  const path = image();
+  const before = readdirSync("/proc/self/fd").length;
+  await mounted(path, () => expect(readdirSync("/proc/self/fd")).toHaveLength(before + 1));
+  expect(readdirSync("/proc/self/fd")).toHaveLength(before);
+});
+
+test("mountLayer refuses what is no image", async () => {
+  const path = image();
+  const directory = scratch.fresh();
+  const [link, fifo, garbage] = ["link", "fifo", "garbage"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  symlinkSync(path, link);
+  execFileSync("mkfifo", [fifo]);
+  writeFileSync(garbage, Buffer.alloc(8192, "x"));
+  await expect(kernel.mountLayer(link)).rejects.toMatchObject({ errno: "ELOOP", path: link });
+  await expect(kernel.mountLayer(fifo)).rejects.toMatchObject({ errno: "EINVAL", path: fifo });
+  await expect(kernel.mountLayer(directory)).rejects.toMatchObject({ errno: "EINVAL", path: directory });
+  await expect(kernel.mountLayer(garbage)).rejects.toMatchObject({ path: garbage });
+  await expect(kernel.mountLayer(`${garbage}/x`)).rejects.toMatchObject({ errno: "ENOTDIR" });
+  truncateSync(path, 512);
+  await expect(kernel.mountLayer(path)).rejects.toMatchObject({ path });
+});
