@@ -1,5 +1,5 @@
-// layerOpen(directory, maxBytes, maxEntries, blobFile, recordFile, name, size, mtime): handle; "" for none:
-//   with a name the stream is no archive but the bytes of that file
+// layerOpen(path, maxBytes, maxEntries, blobFile, recordFile, name, size, mtime, form): handle; "" for none:
+//   with a name the stream is no archive but the bytes of that file; the form is "directory" or "erofs"
 // layerResumeAt(handle): Promise<number>, when the blob file has been replayed
 // layerWrite(handle, chunk, from): how many bytes of the chunk from there on were taken
 // layerRoom(handle): Promise<void>, when there is room for more
@@ -42,7 +42,7 @@ SharedHandle HandleArgument(const Napi::CallbackInfo& info) {
 Napi::Value LayerOpen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   UnpackRequest request;
-  request.directory = StringArgument(info, 0);
+  request.path = StringArgument(info, 0);
   request.limits.max_bytes = static_cast<uint64_t>(NumberArgument(info, 1));
   request.limits.max_entries = static_cast<uint64_t>(NumberArgument(info, 2));
   request.blob_file = StringArgument(info, 3);
@@ -50,6 +50,10 @@ Napi::Value LayerOpen(const Napi::CallbackInfo& info) {
   request.file.name = StringArgument(info, 5);
   request.file.size = static_cast<uint64_t>(NumberArgument(info, 6));
   request.file.mtime = static_cast<int64_t>(NumberArgument(info, 7));
+  std::string form = StringArgument(info, 8);
+  if (!env.IsExceptionPending() && form != "directory" && form != "erofs")
+    Napi::TypeError::New(env, "argument 8 must be a layer's form").ThrowAsJavaScriptException();
+  request.form = form == "erofs" ? LayerForm::kErofs : LayerForm::kDirectory;
   if (env.IsExceptionPending()) return env.Undefined();
   auto pipeline = std::make_shared<Pipeline>(std::move(request));
   Result result = pipeline->Start();

@@ -309,7 +309,9 @@ class RingSource : public TarSource {
 }  // namespace
 
 Result Pipeline::UnpackTar() {
-  const char* directory = request_.directory.c_str();
+  const char* directory = request_.path.c_str();
+  if (request_.form == LayerForm::kErofs)
+    return Result::failure("unpack layer: as an image", EOPNOTSUPP, directory);
   Fd root(open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root.valid()) return Result::last("open layer directory", directory);
   RecordWriter record;

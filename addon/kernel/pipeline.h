@@ -20,12 +20,16 @@
 
 namespace berth {
 
+/// What a layer becomes on disk: a directory with its tree, or one file, an EROFS image (erofs_format.h).
+enum class LayerForm { kDirectory, kErofs };
+
 struct UnpackRequest {
-  std::string directory;  // exists and is empty
+  std::string path;  // a directory that exists and is empty, or an image that is to be made
   TarLimits limits;
   std::string blob_file;    // what it holds is unpacked first, what comes later appended; "" for none
   std::string record_file;  // gets the tar record (tar_record.h); "" for none
   FramedFile file;          // with a name: the stream is this file's bytes, whatever they look like
+  LayerForm form = LayerForm::kDirectory;
 };
 
 struct UnpackOutcome {

@@ -118,6 +118,12 @@ export interface UnpackFiles {
   readonly recordFile?: string;
 }
 
+/**
+ * What a layer is on disk: a directory that holds its tree, or one regular file (0600), an EROFS image of it
+ * (addon/kernel/erofs_format.h).
+ */
+export type LayerForm = "directory" | "erofs";
+
 /** A blob that is no archive but the content of one file. */
 export interface FramedFile {
   /** Relative and clean: its directories are made with it. No component begins with ".wh.". */
@@ -211,12 +217,20 @@ export interface LayerRecordKernel {
 
 export interface LayerKernel extends LayerRecordKernel {
   /**
-   * Begins to unpack into the existing, empty `directory`. The compression is found from the stream's
-   * magic. With `file` the stream becomes that file as it is, 0644 and root's, and everything that is said of
-   * a tar holds for one with this file alone. A complete `blobFile` on the same file system becomes this very
-   * file, by another name.
+   * Begins to unpack into the existing, empty directory `path`, or, in the form "erofs", into a file `path`
+   * that must not exist. The compression is found from the stream's magic. With `file` the stream becomes
+   * that file as it is, 0644 and root's, and everything that is said of a tar holds for one with this file
+   * alone. In a directory, a complete `blobFile` on the same file system becomes this very file, by another
+   * name.
+   * EOVERFLOW tells of a layer that no image can hold: unpack it again, as a directory.
    */
-  unpackLayer(directory: string, limits: UnpackLimits, files?: UnpackFiles, file?: FramedFile): LayerUnpack;
+  unpackLayer(
+    path: string,
+    limits: UnpackLimits,
+    files?: UnpackFiles,
+    file?: FramedFile,
+    form?: LayerForm,
+  ): LayerUnpack;
   /**
    * A container's writable snapshot at `path`, whose parent exists: "u" (upper, 0755) and "w" (work, 0700),
    * whatever the umask. Existing ones are fine.

@@ -4,6 +4,7 @@ import { Socket } from "node:net";
 import { BerthError } from "../lib/errors.ts";
 import type {
   FramedFile,
+  LayerForm,
   LayerKernel,
   LayerUnpack,
   UnpackFiles,
@@ -24,6 +25,7 @@ export interface NativeLayers extends NativeRecords {
     fileName: string,
     fileSize: number,
     fileTime: number,
+    form: LayerForm,
   ): unknown;
   layerResumeAt(handle: unknown): Promise<number>;
   layerWrite(handle: unknown, chunk: Uint8Array, from: number): number;
@@ -43,8 +45,8 @@ export interface NativeLayers extends NativeRecords {
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
   return {
     ...makeRecordKernel(native),
-    unpackLayer: (directory, limits, files = {}, file = noFile) =>
-      openLayer(native, directory, limits, files, file),
+    unpackLayer: (path, limits, files = {}, file = noFile, form = "directory") =>
+      openLayer(native, path, limits, files, file, form),
     makeSnapshot: (path) => translated(native.makeSnapshot(path)),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
@@ -76,16 +78,17 @@ const noFile: FramedFile = { name: "", size: 0, mtime: 0 };
 
 function openLayer(
   native: NativeLayers,
-  directory: string,
+  path: string,
   limits: UnpackLimits,
   { blobFile = "", recordFile = "" }: UnpackFiles,
   { name, size, mtime }: FramedFile,
+  form: LayerForm,
 ): LayerUnpack {
   const { maxUnpackedBytes, maxEntries } = limits;
   let handle: unknown;
   try {
     const [bytes, entries] = [whole(maxUnpackedBytes), whole(maxEntries)];
-    handle = native.layerOpen(directory, bytes, entries, blobFile, recordFile, name, size, mtime);
+    handle = native.layerOpen(path, bytes, entries, blobFile, recordFile, name, size, mtime, form);
   } catch (error) {
     throw layerError(error);
   }

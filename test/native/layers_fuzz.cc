@@ -140,7 +140,8 @@ void RunPipeline(const std::string& stream, const FramedFile& file, const std::s
   std::string layer = scratch + "/layer";
   Require(mkdir(layer.c_str(), 0755) == 0, "cannot make the layer's directory");
   std::string blob = file.name.empty() || random->Below(2) == 0 ? "" : scratch + "/layer.blob";
-  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, blob, "", file});
+  UnpackRequest request{layer, kLimits, blob, "", file, LayerForm::kDirectory};
+  auto pipeline = std::make_shared<Pipeline>(std::move(request));
   Require(pipeline->Start().ok(), "threads cannot be started");
   uint64_t resume_at = 0;
   Require(pipeline->ResumeAt(&resume_at).ok() && resume_at == 0, "a new blob file holds something");

@@ -37,7 +37,8 @@ void WriteFile(const std::string& path, const std::string& text) {
 
 bool Unpack(const std::string& archive, const std::string& layer, const std::string& record,
             UnpackOutcome* outcome) {
-  auto pipeline = std::make_shared<Pipeline>(UnpackRequest{layer, kLimits, "", record, {}});
+  UnpackRequest request{layer, kLimits, "", record, {}, LayerForm::kDirectory};
+  auto pipeline = std::make_shared<Pipeline>(std::move(request));
   Require(pipeline->Start().ok(), "threads cannot be started");
   const uint8_t* data = reinterpret_cast<const uint8_t*>(archive.data());
   for (size_t at = 0, taken = 0; at < archive.size(); at += taken) {
