@@ -16,6 +16,7 @@ struct InitContext {
   int target_pidfd = -1;      // whose namespaces `join` enters
   int pod_mount_ns = -1;      // mount namespace that holds the pod's /dev/shm at /shm
   int userns = -1;            // the pod's user namespace
+  bool maps_layers = false;   // layers are seen with its ids
   int partner = -1;           // of a container with a user namespace: its mounter, and the other way round
   int stdio[3] = {0, 1, 2};   // of the process to be
   int root = -1;              // root mount, O_PATH

@@ -22,7 +22,7 @@ namespace berth {
 namespace {
 
 struct Overlay {
-  const char* lowers;
+  const char* lowers;  // absolute ones are mounts that are attached nowhere, found through /proc
   uint64_t lower_count;
   const char* upper;  // nullptr: a read-only overlay of the layers
   const char* work;
@@ -30,7 +30,66 @@ struct Overlay {
   bool is_volatile;
   bool allow_devices;  // else device nodes of an image cannot be opened
   const char* label;   // SELinux context of all files; nullptr: each has its own
+  int userns;          // whose ids layers that are mounts get; -1: as they are. The others are mapped already
 };
+
+bool IsMount(const char* lower) { return *lower == '/'; }
+
+bool HasMounts(const Overlay& overlay) {
+  const char* lower = overlay.lowers;
+  for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
+    if (IsMount(lower)) return true;
+  }
+  return false;
+}
+
+/// Copies of mounts with the ids of a user namespace. An overlay that is being configured does not keep them:
+/// they are held until it is made.
+class MappedMounts {
+ public:
+  MappedMounts() = default;
+  MappedMounts(const MappedMounts&) = delete;
+  MappedMounts& operator=(const MappedMounts&) = delete;
+  ~MappedMounts() {
+    for (int i = 0; i < count_; i++) close(mounts_[i]);
+  }
+
+  /// `path` is where this process then finds the copy.
+  Result Add(const char* mount, int userns, char (&path)[32]) {
+    if (count_ == kMost) return Result::failure("clone layer: too many", E2BIG, mount);
+    Fd copy(open_tree(AT_FDCWD, mount, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    if (!copy.valid()) return Result::last("clone layer", mount);
+    Result result = MapTreeIds(copy.get(), userns);
+    if (!result.ok()) return result;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", copy.get());
+    mounts_[count_++] = copy.release();
+    return result;
+  }
+
+ private:
+  static constexpr int kMost = 500;  // layers of an overlay (OVL_MAX_STACK)
+  int mounts_[kMost];
+  int count_ = 0;
+};
+
+/// Gives the overlay its layers, the top one first. `too_old` as below.
+Result AddLowers(int context, const Overlay& overlay, MappedMounts* mapped, bool* too_old) {
+  const char* lower = overlay.lowers;
+  for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
+    char copy[32];
+    const char* from = lower;
+    if (IsMount(lower) && overlay.userns >= 0) {
+      Result result = mapped->Add(lower, overlay.userns, copy);
+      if (!result.ok()) return result;
+      from = copy;
+    }
+    if (fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", from, 0) != 0) {
+      *too_old = errno == EINVAL && i == 0;
+      return Result::last("lowerdir+", lower);
+    }
+  }
+  return Result::success();
+}
 
 unsigned Attributes(const Overlay& overlay) {
   unsigned readonly = overlay.upper == nullptr ? MOUNT_ATTR_RDONLY : 0;
@@ -47,13 +106,13 @@ Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
       fsconfig(context.get(), FSCONFIG_SET_STRING, "context", overlay.label, 0) != 0) {
     return Result::last("fsconfig context", overlay.label);
   }
-  const char* lower = overlay.lowers;
-  for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
-    if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower, 0) != 0) {
-      *too_old = errno == EINVAL && i == 0;
-      return Result::last("lowerdir+", lower);
-    }
+  // Layers on several file systems: with one device number for all files, and inode numbers that stay.
+  if (HasMounts(overlay) && fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "on", 0) != 0) {
+    return Result::last("xino", overlay.lowers);
   }
+  MappedMounts mapped;
+  Result added = AddLowers(context.get(), overlay, &mapped, too_old);
+  if (!added.ok()) return added;
   if (overlay.upper == nullptr) return Finish(context.get(), Attributes(overlay), overlay.lowers, mount);
   if (fsconfig(context.get(), FSCONFIG_SET_STRING, "upperdir", overlay.upper, 0) != 0) {
     return Result::last("upperdir", overlay.upper);
@@ -83,6 +142,7 @@ Result OverlayLegacy(const Overlay& overlay) {
   used += static_cast<size_t>(snprintf(data + used, sizeof data - used, "lowerdir="));
   const char* lower = overlay.lowers;
   for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
+    if (IsMount(lower)) return Result::failure("mount overlay: layer is a mount", EOPNOTSUPP, lower);
     size_t length = strlen(lower);
     if (used + length + 2 > sizeof data)
       return Result::failure("mount overlay: too many layers", E2BIG, lower);
@@ -122,7 +182,8 @@ Result OverlayRoot(InitContext& context, const PlanStep& step) {
                   .attach_at = plan.text(step, 3),
                   .is_volatile = (step.options & 1) != 0,
                   .allow_devices = (step.options & 4) != 0,
-                  .label = context.mount_label};
+                  .label = context.mount_label,
+                  .userns = context.maps_layers ? context.userns : -1};
   const char* base = plan.text(step, 0);
   if (chdir(base) != 0) return Result::last("chdir", base);
   Result result = AttachOverlay(overlay, (step.options & 2) != 0);
@@ -144,7 +205,8 @@ Result ImageTree(InitContext& context, const PlanStep& step) {
                   .attach_at = plan.text(step, 2),
                   .is_volatile = false,
                   .allow_devices = false,
-                  .label = context.mount_label};
+                  .label = context.mount_label,
+                  .userns = context.maps_layers ? context.userns : -1};
   if (chdir(base) != 0) return Result::last("chdir", base);
   // Attached for the moment: before Linux 6.15 no part of a detached mount can be cloned.
   Result result = AttachOverlay(overlay, (step.options & 1) != 0);
@@ -170,6 +232,8 @@ Result MapSnapshots(InitContext& context, const PlanStep& step) {
   if (move_mount(tree.get(), "", AT_FDCWD, base, MOVE_MOUNT_F_EMPTY_PATH) != 0) {
     return Result::last("move_mount", base);
   }
+  // Layers that are mounts of their own follow, each by itself.
+  context.maps_layers = true;
   return Result::success();
 }
 

@@ -8,7 +8,7 @@
 
 namespace berth {
 
-constexpr uint16_t kProtocolVersion = 2;
+constexpr uint16_t kProtocolVersion = 3;
 constexpr uint32_t kFrameHeaderBytes = 12;
 constexpr uint32_t kFramePayloadMax = 1 << 20;
 

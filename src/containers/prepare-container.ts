@@ -1,13 +1,13 @@
 // Has the monitor prepare a container, and makes host directories of volumes and logs that are not there.
 
 import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, isAbsolute } from "node:path";
 import { KernelError, wrapError } from "../lib/errors.ts";
 import type { Monitor, RuntimeLaunch } from "../monitor/monitor.ts";
 import { encodePlan } from "../spec/encode-plan.ts";
 import { explainPlanFailure } from "../spec/explain-failure.ts";
 import type { Container } from "../types/container.ts";
-import type { Plan } from "../types/plan.ts";
+import type { Plan, PlanStep } from "../types/plan.ts";
 import type { ProcessRef } from "../types/pod.ts";
 
 /** What the monitor says when it cannot open the log (addon/monitor/log_pump.cc). */
@@ -40,6 +40,7 @@ export async function prepareContainer(
     stdinOnce: config.stdinOnce,
     pidTarget: plan.pidNamespace === "container" ? (config.security.namespaces?.targetId ?? "") : "",
     plan: encodePlan(plan),
+    mapsMounts: mapsMounts(plan),
     launch: foreign?.launch,
   };
   const doing = `create container "${config.metadata.name}"`;
@@ -59,6 +60,15 @@ export async function prepareContainer(
       await monitor.forget(container.id);
     }
   }
+}
+
+function mapsMounts({ steps }: Plan): boolean {
+  return steps.some(({ op }) => op === "map-snapshots") && steps.some(hasMounts);
+}
+
+/** Layers that are mounts have absolute paths, those that are directories relative ones. */
+function hasMounts(step: PlanStep): boolean {
+  return (step.op === "overlay-root" || step.op === "image-tree") && step.lowers.some(isAbsolute);
 }
 
 /** The host path of a requested volume that the failed step did not find, the log's directory, or null. */

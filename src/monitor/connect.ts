@@ -92,7 +92,8 @@ class ConnectedMonitor implements Monitor {
   }
 
   async prepare(request: PrepareRequest): Promise<ProcessRef> {
-    if (request.launch !== undefined) this.#require(2);
+    if (request.launch !== undefined) this.#require(2, "hooks and OCI runtimes");
+    if (request.mapsMounts === true) this.#require(3, "layers that are images in a user namespace");
     return await this.#control.request((id) => encodePrepare(id, request), decodeProcess);
   }
 
@@ -108,17 +109,16 @@ class ConnectedMonitor implements Monitor {
   }
 
   async run(request: RunRequest): Promise<RunOutcome> {
-    this.#require(2);
+    this.#require(2, "hooks and OCI runtimes");
     return await this.#control.request((id) => encodeRun(id, request), decodeRunOutcome);
   }
 
   /** Monitors of a daemon before an upgrade go on; what they cannot do yet needs a new pod. */
-  #require(version: number): void {
+  #require(version: number, what: string): void {
     if (this.#version >= version) return;
     throw new BerthError(
       "FAILED_PRECONDITION",
-      `the monitor of pod "${this.podId}" was started by an older berth, without hooks and OCI runtimes; ` +
-        "run a new pod",
+      `the monitor of pod "${this.podId}" was started by an older berth, without ${what}; run a new pod`,
     );
   }
 

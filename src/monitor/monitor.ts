@@ -16,6 +16,8 @@ export interface PrepareRequest {
   /** Container whose PID namespace is joined when the plan says "container"; else "". */
   readonly pidTarget: ContainerId;
   readonly plan: Uint8Array;
+  /** The plan gives layers that are mounts the ids of the pod's user namespace. */
+  readonly mapsMounts?: boolean | undefined;
   /** The plan executes a foreign runtime that makes the process. */
   readonly launch?: RuntimeLaunch | undefined;
 }

@@ -5,7 +5,7 @@ import { ByteQueue } from "../lib/byte-queue.ts";
 import { BerthError } from "../lib/errors.ts";
 
 /** What HELLO says. Monitors of this version and of older ones are talked to. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 export const MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** STDIN is cut into frames of this size, so that WINDOW never waits behind a long one. */
 export const STDIN_FRAME_BYTES = 64 * 1024;

@@ -1,5 +1,6 @@
 // From "plan:17, ENOENT" to a sentence that somebody can act on.
 
+import { isAbsolute } from "node:path";
 import { BerthError, type ErrorCode, KernelError, wrapError } from "../lib/errors.ts";
 import { MS_SHARED } from "../types/linux.ts";
 import type { Plan, PlanStep } from "../types/plan.ts";
@@ -47,12 +48,15 @@ function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text:
         code: "FAILED_PRECONDITION",
         text: `${describeStep(step)}: the host has not loaded this profile`,
       };
-    case "overlay-root":
+    case "overlay-root": {
+      const known = explainedMount(step, error);
+      if (known !== null) return known;
       if (error.errno !== "E2BIG") break;
       return {
         code: "FAILED_PRECONDITION",
         text: `${describeStep(step)}: ${step.lowers.length} layers are too many before Linux 6.5`,
       };
+    }
   }
   const description = describeStep(step);
   const path =
@@ -62,19 +66,27 @@ function explained(step: PlanStep, error: KernelError): { code: ErrorCode; text:
   return { code, text: `${description}${path}: ${error.errno}` };
 }
 
-type MountStep = Extract<PlanStep, { op: "map-snapshots" | "image-tree" | "attach-tree" | "open-tree" }>;
+type MountStep = Extract<
+  PlanStep,
+  { op: "map-snapshots" | "image-tree" | "overlay-root" | "attach-tree" | "open-tree" }
+>;
 
 /** What a host cannot do with a mount; null for the rest. The CRI's clients look for the tokens. */
 function explainedMount(step: MountStep, error: KernelError): { code: ErrorCode; text: string } | null {
   const what = describeStep(step);
   const failed = (text: string) => ({ code: "FAILED_PRECONDITION" as const, text });
   switch (step.op) {
-    case "image-tree":
+    case "overlay-root":
+      return explainedLayer(step, what, error);
+    case "image-tree": {
+      const known = explainedLayer(step, `ImageVolumeMountFailed: ${what}`, error);
+      if (known !== null) return known;
       if (error.errno === "ENOENT" && step.subPath !== "") {
         const text = `ImageVolumeMountFailed: ${what}: the image has no such path`;
         return { code: "INVALID_ARGUMENT", text };
       }
       return failed(`ImageVolumeMountFailed: ${what} (${quoted(error.path)}): ${error.errno}`);
+    }
     case "attach-tree":
       if (error.errno !== "ENOSYS" || !step.recursiveAttributes) return null;
       return failed(`RROUnsupported: ${what}: this kernel cannot make mounts recursively read-only`);
@@ -89,6 +101,35 @@ function explainedMount(step: MountStep, error: KernelError): { code: ErrorCode;
           'host ("mount --make-rshared"), or ask for private propagation',
       );
     }
+  }
+}
+
+/** What goes wrong with a layer that is a mount of its own; null for the rest. */
+function explainedLayer(
+  { lowers }: Extract<PlanStep, { op: "image-tree" | "overlay-root" }>,
+  what: string,
+  error: KernelError,
+): { code: ErrorCode; text: string } | null {
+  if (isIdMapping(error)) {
+    return { code: "FAILED_PRECONDITION", text: explainIdMapping(`${what}, mapping ids of a layer`, error) };
+  }
+  if (!isAbsolute(error.path) || !lowers.includes(error.path)) return null;
+  const which = `${what}: layer ${lowers.indexOf(error.path) + 1} of ${lowers.length}, from the top,`;
+  switch (error.errno) {
+    case "ENOENT":
+      return {
+        code: "UNAVAILABLE",
+        text: `${which} is not mounted any more: the daemon was restarted; try again`,
+      };
+    case "EOPNOTSUPP":
+      return {
+        code: "FAILED_PRECONDITION",
+        text:
+          `${which} is an image, of which this kernel makes no root; set layer_format = "directory" under ` +
+          "[images] and pull again",
+      };
+    default:
+      return { code: error.code, text: `${which} is an image and cannot be used: ${error.errno}` };
   }
 }
 

@@ -21,6 +21,7 @@ const FILE_SYSTEMS: Readonly<Record<string, string>> = {
   "0x2fc12fc1": "ZFS",
   "0x4d44": "FAT",
   "0x1021997": "9p",
+  "0xe0f5e1e2": "EROFS",
 };
 const PREFIX = "fs:";
 

@@ -53,13 +53,16 @@ export type PlanStep =
       /** MS_SHARED, MS_SLAVE: what the mount of the host must be (EOPNOTSUPP otherwise); 0: anything. */
       requiredPropagation: number;
     }
-  /** From here on the ids of everything below `base` are mapped with the pod's user namespace. */
+  /**
+   * From here on the ids of everything below `base`, and of layers that are mounts, are mapped with the pod's
+   * user namespace.
+   */
   | { op: "map-snapshots"; base: string }
   /** What is made from here on belongs to these ids of the host. */
   | { op: "file-ids"; uid: number; gid: number }
   /**
-   * A read-only overlay of `lowers` (top first, relative to `base`), or `subPath` of it, into a slot. Links
-   * of the image do not lead out of it. `attachAt` is where it stands for the moment.
+   * A read-only overlay of `lowers` (as of overlay-root), or `subPath` of it, into a slot. Links of the image
+   * do not lead out of it. `attachAt` is where it stands for the moment.
    */
   | {
       op: "image-tree";
@@ -74,7 +77,7 @@ export type PlanStep =
   | { op: "open-shm"; slot: number }
   /**
    * The overlay root. `lowers` (top first), `upper` and `work` are relative to `base`; attached at
-   * `attachAt`.
+   * `attachAt`. A layer with an absolute path is a mount, attached nowhere: "/proc/<pid>/fd/<n>".
    */
   | {
       op: "overlay-root";

@@ -54,7 +54,7 @@ describe("connect", () => {
     const connecting = connect();
     const peer = await scripted.accept();
     const hello = await peer.expect(FRAME.HELLO);
-    expect(hello.payload.toString("hex")).toBe("0200");
+    expect(hello.payload.toString("hex")).toBe("0300");
     const welcome = new PayloadWriter().u16(1).u32(7).u32(1);
     welcome.str(containerId).u8(1).u32(8).u64(9).u64(0).u64(0).u8(0).u8(0).u8(0);
     peer.send(FRAME.WELCOME, 0, welcome);
@@ -107,7 +107,7 @@ describe("connect", () => {
       code: "UNAVAILABLE",
       message: expect.stringContaining("monitor protocol: frame of type 42405"),
     });
-    for (const version of [0, 3]) {
+    for (const version of [0, 4]) {
       const newer = connect();
       (await scripted.accept()).welcome(version);
       await expect(newer).rejects.toMatchObject({
@@ -116,6 +116,22 @@ describe("connect", () => {
       });
     }
     expect(events.onLost).not.toHaveBeenCalled();
+  });
+
+  test("an older monitor is not asked for what it cannot do", async () => {
+    const refusal = (what: string) => ({
+      code: "FAILED_PRECONDITION",
+      message: expect.stringMatching(new RegExp(`pod "${podId}" was started by an older .*${what}.*new pod`)),
+    });
+    for (const version of [1, 2]) {
+      const connecting = connect();
+      (await scripted.accept()).welcome(version);
+      const monitor = await connecting;
+      await expect(monitor.prepare({ ...request, mapsMounts: true })).rejects.toMatchObject(
+        refusal("layers that are images"),
+      );
+      monitor.close();
+    }
   });
 
   test("news that comes with the welcome waits for who connects", async () => {

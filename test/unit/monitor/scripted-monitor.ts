@@ -51,7 +51,8 @@ export class Peer {
   }
 
   welcome(version = 1): void {
-    this.send(FRAME.WELCOME, 0, new PayloadWriter().u16(version).u32(7).u32(0));
+    const welcome = new PayloadWriter().u16(version).u32(7).u32(0);
+    this.send(FRAME.WELCOME, 0, version >= 2 ? welcome.u32(0) : welcome);
   }
 }
 

@@ -37,6 +37,24 @@ test.each([
   expect(actualCode).toBe(code);
 });
 
+test.each([
+  ["ENOENT", "UNAVAILABLE", "layer 2 of 3, from the top, is not mounted any more"],
+  ["EOPNOTSUPP", "FAILED_PRECONDITION", 'layer_format = "directory"'],
+  ["EINVAL", "INTERNAL", "layer 2 of 3, from the top, is an image and cannot be used: EINVAL"],
+] as const)("a layer that is a mount: %s", (errno, code, message) => {
+  for (const op of ["overlay-root", "image-tree"] as const) {
+    const step = EVERY_STEP.find((one) => one.op === op) as Extract<PlanStep, { op: typeof op }>;
+    const plan = { ...PLAN, steps: [{ ...step, lowers: ["l/3", "/proc/7/fd/9", "l/1"] }] };
+    const cause = new KernelError("plan:0", errno, "/proc/7/fd/9");
+    const error = explainPlanFailure("create", plan, cause);
+    expect([error.code, error.message]).toEqual([code, expect.stringContaining(message)]);
+    expect(error.message).not.toContain("/proc/7");
+    expect(error.message.includes("ImageVolumeMountFailed")).toBe(op === "image-tree");
+    const mapping = explainPlanFailure("create", plan, new KernelError("plan:0", "EINVAL", "fs:0xe0f5e1e2"));
+    expect(mapping.message).toContain("mapping ids of a layer: EINVAL; its file system (EROFS) cannot");
+  }
+});
+
 test("a path that is given is not searched", () => {
   const steps: PlanStep[] = [{ op: "exec", argv: ["/bin/x"], env: [], path: "/bin" }];
   const error = explainPlanFailure(
