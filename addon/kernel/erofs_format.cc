@@ -14,10 +14,12 @@ uint32_t HeaderCrc(const ErofsHeader& header) {
 
 }  // namespace
 
-void SealErofsHeader(ErofsHeader* header) {
-  memcpy(header->magic, kErofsHeaderMagic, sizeof header->magic);
-  header->version = kErofsHeaderVersion;
-  header->header_crc = HeaderCrc(*header);
+void SealErofsHead(ErofsHeader header, uint8_t* head) {
+  memcpy(header.magic, kErofsHeaderMagic, sizeof header.magic);
+  header.version = kErofsHeaderVersion;
+  header.head_crc = crc32_gzip_refl(0, head + sizeof header, kErofsDataStart - sizeof header);
+  header.header_crc = HeaderCrc(header);
+  memcpy(head, &header, sizeof header);
 }
 
 Result ReadErofsHeader(int fd, ErofsHeader* header) {

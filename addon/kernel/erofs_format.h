@@ -114,15 +114,16 @@ struct ErofsHeader {
   uint64_t file_size;
   uint64_t index_offset;
   uint64_t index_size;
-  uint32_t unused;
+  uint32_t head_crc;    // of what lies between this header and kErofsDataStart, the superblock with it
   uint32_t header_crc;  // of all before
 };
 static_assert(sizeof(ErofsHeader) == 64);
 inline constexpr char kErofsHeaderMagic[24] = "berth layer image\n";
 inline constexpr uint32_t kErofsHeaderVersion = 1;
 
-/// Fills in what is the same in every header, and its checksum.
-void SealErofsHeader(ErofsHeader* header);
+/// `head` is the image's first kErofsDataStart bytes, complete but for the header at their beginning: there
+/// `header` is copied to, with what is the same in every header and with the checksums.
+void SealErofsHead(ErofsHeader header, uint8_t* head);
 
 /// Reads the header of an open image and compares it with the file: EBADMSG for whatever is no complete
 /// image. Neither the index nor the contents are read.
