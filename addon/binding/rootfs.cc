@@ -4,6 +4,7 @@
 // treeUsage(path): Promise<{bytes, inodes}>
 // syncFilesystem(path): Promise<void>
 // mountLayer(path): Promise<number>, the descriptor of a detached mount
+// probeErofs(image, directory): Promise<void>
 // treeTar(layers): {fd, done: Promise<void>}, the read end of a pipe, and when the writing has ended
 
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "../kernel/erofs_mount.h"
+#include "../kernel/erofs_probe.h"
 #include "../kernel/relabel.h"
 #include "../kernel/overlay_view.h"
 #include "../kernel/snapshot.h"
@@ -119,6 +121,13 @@ Napi::Value MountLayerDoor(const Napi::CallbackInfo& info) {
       [mount](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, mount->release()); });
 }
 
+Napi::Value ProbeErofsDoor(const Napi::CallbackInfo& info) {
+  std::string image = StringArgument(info, 0);
+  std::string directory = StringArgument(info, 1);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kThread, [image, directory] { return ProbeErofs(image, directory); });
+}
+
 Napi::Value TreeTarDoor(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::vector<std::string> layers;
@@ -145,6 +154,7 @@ void RegisterRootfs(Napi::Env env, Napi::Object exports) {
   exports.Set("removeTree", Napi::Function::New(env, RemoveTreeDoor));
   exports.Set("readBeneath", Napi::Function::New(env, ReadBeneathDoor));
   exports.Set("mountLayer", Napi::Function::New(env, MountLayerDoor));
+  exports.Set("probeErofs", Napi::Function::New(env, ProbeErofsDoor));
   exports.Set("relabel", Napi::Function::New(env, RelabelDoor));
   exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
   exports.Set("treeTar", Napi::Function::New(env, TreeTarDoor));

@@ -6,6 +6,8 @@
 
 #include <cstdio>
 
+#include "erofs_format.h"
+
 namespace berth {
 
 namespace {
@@ -31,10 +33,10 @@ Result MountErofs(const std::string& path, Fd* mount) {
   // Nonblocking: a FIFO in its place would keep the caller waiting.
   Fd image(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!image.valid()) return Result::last("open layer", path.c_str());
-  struct stat status;
-  if (fstat(image.get(), &status) != 0) return Result::last("fstat layer", path.c_str());
-  if (!S_ISREG(status.st_mode))
-    return Result::failure("open layer: not a regular file", EINVAL, path.c_str());
+  ErofsHeader header;
+  Result result = ReadErofsHeader(image.get(), &header);
+  // What the kernel then reads is what berth wrote.
+  if (!result.ok()) return Result::failure(result.step, result.error, path.c_str());
   return MountImage(image.get(), path, mount);
 }
 

@@ -195,6 +195,11 @@ export class FakeKernel implements Kernel {
     return await promisify(open)(path, "r");
   }
 
+  async probeErofs(directory: string): Promise<string> {
+    this.#record("probeErofs", directory);
+    return "";
+  }
+
   async relabel(path: string, label: string): Promise<void> {
     this.#record("relabel", path, label);
   }

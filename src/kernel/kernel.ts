@@ -244,6 +244,11 @@ export interface LayerKernel extends LayerRecordKernel {
    */
   mountLayer(path: string): Promise<number>;
   /**
+   * Tries, with a small image in `directory`, whether this host can make roots of layers that are EROFS
+   * images, in user namespaces too. "" when it can, else the step that fails, and why. Leaves nothing.
+   */
+  probeErofs(directory: string): Promise<string>;
+  /**
    * Reads a file of the overlay made of `layers` (absolute directories, top first), links resolved inside;
    * null when missing.
    */

@@ -13,6 +13,7 @@ import type {
 } from "./kernel.ts";
 import { layerError, translated } from "./layer-errors.ts";
 import { makeRecordKernel, type NativeRecords } from "./layer-records.ts";
+import { probeErofs } from "./probe-erofs.ts";
 
 /** The functions of addon/binding/layer.cc and rootfs.cc. `handle` is the addon's own. */
 export interface NativeLayers extends NativeRecords {
@@ -37,13 +38,15 @@ export interface NativeLayers extends NativeRecords {
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
   mountLayer(path: string): Promise<number>;
+  probeErofs(image: string, directory: string): Promise<void>;
   relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
   treeTar(layers: readonly string[]): { fd: number; done: Promise<void> };
 }
 
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
-  return {
+  const tryImage = (image: string, directory: string) => translated(native.probeErofs(image, directory));
+  const kernel: LayerKernel = {
     ...makeRecordKernel(native),
     unpackLayer: (path, limits, files = {}, file = noFile, form = "directory") =>
       openLayer(native, path, limits, files, file, form),
@@ -51,11 +54,13 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
     mountLayer: (path) => translated(native.mountLayer(path)),
+    probeErofs: (directory) => probeErofs(kernel, tryImage, directory),
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),
     treeTar: (layers) => readTreeTar(native, layers),
   };
+  return kernel;
 }
 
 /** The writer is a thread of its own behind a pipe: it waits for whoever reads, and ends when nobody does. */

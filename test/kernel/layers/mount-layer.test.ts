@@ -67,10 +67,18 @@ test("mountLayer refuses what is no image", async () => {
   execFileSync("mkfifo", [fifo]);
   writeFileSync(garbage, Buffer.alloc(8192, "x"));
   await expect(kernel.mountLayer(link)).rejects.toMatchObject({ errno: "ELOOP", path: link });
-  await expect(kernel.mountLayer(fifo)).rejects.toMatchObject({ errno: "EINVAL", path: fifo });
-  await expect(kernel.mountLayer(directory)).rejects.toMatchObject({ errno: "EINVAL", path: directory });
-  await expect(kernel.mountLayer(garbage)).rejects.toMatchObject({ path: garbage });
+  for (const path of [fifo, directory, garbage])
+    await expect(kernel.mountLayer(path)).rejects.toMatchObject({ errno: "EBADMSG", path });
   await expect(kernel.mountLayer(`${garbage}/x`)).rejects.toMatchObject({ errno: "ENOTDIR" });
-  truncateSync(path, 512);
-  await expect(kernel.mountLayer(path)).rejects.toMatchObject({ path });
+  truncateSync(path, 16383);
+  await expect(kernel.mountLayer(path)).rejects.toMatchObject({ errno: "EBADMSG", path });
+});
+
+test("probeErofs leaves nothing", async () => {
+  const directory = scratch.fresh();
+  const [mounts, descriptors] = [hostMounts(), readdirSync("/proc/self/fd").length];
+  await kernel.probeErofs(directory);
+  expect(readdirSync(directory)).toEqual([]);
+  expect([hostMounts(), readdirSync("/proc/self/fd").length]).toEqual([mounts, descriptors]);
+  expect(await kernel.probeErofs(join(directory, "missing"))).toMatch(/ENOENT/);
 });

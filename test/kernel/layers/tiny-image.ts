@@ -1,5 +1,7 @@
 // A small EROFS image by hand (Linux, fs/erofs/erofs_fs.h): a root with one file "f" of owner 5:6.
 
+import { crc32 } from "node:zlib";
+
 const BLOCK = 512;
 const INODES = 8192;
 
@@ -32,7 +34,18 @@ export function tinyImage(content: string): Buffer {
   image.writeUInt32LE(image.length / BLOCK, 1024 + 36);
   image.writeUInt32LE(INODES / BLOCK, 1024 + 40);
   image.fill(1, 1024 + 48, 1024 + 64);
+  writeHeader(image);
   return image;
+}
+
+/** berth's own (addon/kernel/erofs_format.h). */
+function writeHeader(image: Buffer): void {
+  image.write("berth layer image\n", 0);
+  image.writeUInt32LE(1, 24);
+  image.writeBigUInt64LE(BigInt(image.length), 32);
+  image.writeBigUInt64LE(BigInt(INODES), 40);
+  image.writeBigUInt64LE(BigInt(image.length - INODES), 48);
+  image.writeUInt32LE(crc32(image.subarray(0, 60)), 60);
 }
 
 interface Inode {

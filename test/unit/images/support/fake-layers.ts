@@ -59,6 +59,9 @@ export function fakeLayers(): FakeLayers {
     async mountLayer(path) {
       throw new KernelError("mount layer", "ENOSYS", path);
     },
+    async probeErofs() {
+      return "";
+    },
     async relabel() {},
   };
   return fake;
