@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +10,6 @@
 
 #include "fd.h"
 #include "sha256.h"
-#include "untar.h"
 
 namespace berth {
 
@@ -275,89 +273,6 @@ Result Pipeline::HashTar() {
   hashed_tar_ = true;
   changed_.notify_all();
   return Result::success();
-}
-
-namespace {
-
-/// The tar, as long as there is room for it on the file system of `root`: others write there as well, and a
-/// layer that does not fit shall not take their last block before it fails.
-class RingSource : public TarSource {
- public:
-  RingSource(ByteRing* ring, int root) : ring_(ring), root_(root) {}
-  bool Next(Bytes* piece) override { return KeepRoom() && ring_->Next(1, piece); }
-  Result failure() const { return failure_; }
-
- private:
-  /// One part in a hundred and at most a gibibyte stays free; looked at once in half a megabyte of tar.
-  static constexpr uint64_t kShare = 100, kMost = 1 << 30;
-  static constexpr unsigned kPieces = 4;
-
-  bool KeepRoom() {
-    struct statvfs room;
-    if (pieces_++ % kPieces != 0 || fstatvfs(root_, &room) != 0 || room.f_blocks == 0) return true;
-    uint64_t kept = std::min(room.f_blocks / kShare, kMost / room.f_frsize);
-    if (room.f_bavail < kept) failure_ = Result::failure("unpack layer: the disk is nearly full", ENOSPC);
-    return failure_.ok();
-  }
-
-  ByteRing* ring_;
-  const int root_;
-  unsigned pieces_ = 0;
-  Result failure_;
-};
-
-}  // namespace
-
-Result Pipeline::UnpackTar() {
-  const char* directory = request_.path.c_str();
-  if (request_.form == LayerForm::kErofs)
-    return Result::failure("unpack layer: as an image", EOPNOTSUPP, directory);
-  Fd root(open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!root.valid()) return Result::last("open layer directory", directory);
-  RecordWriter record;
-  bool recording = !request_.record_file.empty();
-  Result result = recording ? record.Open(request_.record_file) : Result::success();
-  if (!result.ok()) return result;
-  RingSource source(&ring_, root.get());
-  uint64_t entries = 0;
-  // A file whose blob is kept need not be written twice.
-  bool kept = !request_.file.name.empty() && !request_.blob_file.empty();
-  result = Untar(root.get(), &source, request_.limits, recording ? &record : nullptr, &entries, !kept);
-  // A stop looks like the end of the stream: its reason is recorded already and is kept.
-  if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
-  if (!source.failure().ok()) return Result::failure(source.failure().step, ENOSPC, directory);
-  if (!result.ok()) {
-    std::lock_guard lock(mutex_);
-    if (entries == 0 && foreign_ != nullptr && result.error == EBADMSG)
-      result = Result::failure(foreign_, EBADMSG);
-    else if (plain_ && entries == 0 && strcmp(result.step, kTarBadHeader) == 0)
-      result = Result::failure("layer: neither gzip, zstd nor tar", EBADMSG);
-    return result;
-  }
-  if (kept || recording) result = WaitForDigests();
-  if (result.ok() && kept) result = blob_.PlaceIn(root.get(), request_.file);
-  if (result.ok() && recording) result = FinishRecord(&record, entries);
-  if (!result.ok()) return result;
-  if (syncfs(root.get()) != 0) return Result::last("syncfs", directory);
-  std::lock_guard lock(mutex_);
-  outcome_.entries = entries;
-  outcome_.lost = record.lost();
-  return Result::success();
-}
-
-Result Pipeline::WaitForDigests() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return (hashed_blob_ && hashed_tar_) || !failure_.ok(); });
-  return failure_;
-}
-
-/// The record says of which layer it is: the digests must be there.
-Result Pipeline::FinishRecord(RecordWriter* record, uint64_t entries) {
-  std::unique_lock lock(mutex_);
-  RecordSummary summary{outcome_.diff_id, outcome_.unpacked_bytes, outcome_.blob_digest, outcome_.blob_bytes,
-                        entries, ""};
-  lock.unlock();
-  return record->Finish(summary);
 }
 
 }  // namespace berth

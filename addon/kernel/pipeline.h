@@ -54,7 +54,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   Result Write(const uint8_t* data, size_t size, size_t* taken);
   /// Calls `done` once, on some thread, when Write can take more; with what went wrong when it never will.
   void WhenRoom(std::function<void(Result)> done);
-  /// No more input: blocks until all is on disk and synced (syncfs).
+  /// No more input: blocks until all is on disk and synced (a directory with syncfs, an image by itself).
   Result Finish(UnpackOutcome* outcome);
   /// Makes the threads end soon; every other call then fails with ECANCELED. Does not block.
   void Abort();
@@ -71,6 +71,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
     Result (Pipeline::*body)();
   };
   struct ThreadStart;
+  class RingSource;
   static const Stage kStages[];
 
   // Of the compressed stream, and of the tar.
@@ -89,6 +90,10 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   Result FrameStream();
   Result HashTar();
   Result UnpackTar();
+  Result UnpackDirectory(RecordWriter* record, uint64_t* entries);
+  Result UnpackImage(RecordWriter* record, uint64_t* entries);
+  Result UntarFailure(const RingSource& source, const Result& result, uint64_t entries);
+  std::string DiffId();
   Result WaitForDigests();
   Result FinishRecord(RecordWriter* record, uint64_t entries);
 

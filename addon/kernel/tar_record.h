@@ -66,6 +66,8 @@ class RecordWriter : public TarRecorder {
   const std::string& lost() const { return lost_; }
   /// Completes the file. It is not synced. `summary.lost` is what Lost was told.
   Result Finish(RecordSummary summary);
+  /// Syncs the complete file.
+  Result Sync();
 
  private:
   void EndLiteral();

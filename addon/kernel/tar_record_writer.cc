@@ -128,8 +128,11 @@ Result RecordWriter::Finish(RecordSummary summary) {
   if (result_.ok() && lseek(fd_.get(), 0, SEEK_SET) < 0)
     result_ = Result::last("write layer record", path_.c_str());
   if (result_.ok()) WriteOut(header, sizeof header);
-  fd_.reset();
   return result_;
+}
+
+Result RecordWriter::Sync() {
+  return fdatasync(fd_.get()) == 0 ? Result::success() : Result::last("sync layer record", path_.c_str());
 }
 
 }  // namespace berth

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include "erofs_writer.h"
 #include "tar_record.h"
 #include "untar_writer.h"
 
@@ -17,6 +18,24 @@ Result ReadData(TarReader* reader) {
   return result;
 }
 
+Result ReadEntries(TarReader* reader, LayerWriter* writer, TarRecorder* recorder, uint64_t* entries,
+                   bool files) {
+  *entries = 0;
+  TarEntry entry;
+  bool more = true;
+  for (;;) {
+    Result result = reader->Next(&entry, &more);
+    if (result.ok() && !more) {
+      result = reader->SkipRest();
+      return result.ok() ? writer->Finish() : result;
+    }
+    if (result.ok()) result = files || entry.type != TarType::kFile ? writer->Write(entry) : ReadData(reader);
+    if (result.ok() && recorder != nullptr) result = recorder->result();
+    if (!result.ok()) return result;
+    ++*entries;
+  }
+}
+
 }  // namespace
 
 Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries,
@@ -27,19 +46,18 @@ Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorde
   umask(0);
   TarReader reader(source, limits, recorder);
   UntarWriter writer(root, &reader, recorder);
-  TarEntry entry;
-  bool more = true;
-  for (;;) {
-    Result result = reader.Next(&entry, &more);
-    if (result.ok() && !more) {
-      result = reader.SkipRest();
-      return result.ok() ? writer.FinishDirectories() : result;
-    }
-    if (result.ok()) result = files || entry.type != TarType::kFile ? writer.Write(entry) : ReadData(&reader);
-    if (result.ok() && recorder != nullptr) result = recorder->result();
-    if (!result.ok()) return result;
-    ++*entries;
-  }
+  return ReadEntries(&reader, &writer, recorder, entries, files);
+}
+
+Result UntarImage(ErofsImage* image, TarSource* source, TarLimits limits, TarRecorder* recorder,
+                  uint64_t* entries, ErofsSuper* super) {
+  *entries = 0;
+  TarReader reader(source, limits, recorder);
+  ErofsWriter writer(image, &reader, recorder);
+  Result result = writer.Begin();
+  if (result.ok()) result = ReadEntries(&reader, &writer, recorder, entries, true);
+  *super = writer.super();
+  return result;
 }
 
 }  // namespace berth

@@ -1,8 +1,10 @@
-// Unpacks a layer's tar beneath a directory, in the form that overlayfs reads (image-spec, layer.md).
+// Unpacks a layer's tar beneath a directory or into an EROFS image, in the form that overlayfs reads
+// (image-spec, layer.md).
 #pragma once
 
 #include <cstdint>
 
+#include "erofs_image.h"
 #include "result.h"
 #include "tar.h"
 
@@ -23,5 +25,10 @@ namespace berth {
 /// - Without `files` regular files are read, and made by somebody else.
 Result Untar(int root, TarSource* source, TarLimits limits, TarRecorder* recorder, uint64_t* entries,
              bool files = true);
+
+/// The same, as the contents and the index of an image that was just made; `super` tells of the index. What
+/// no image can hold is EOVERFLOW.
+Result UntarImage(ErofsImage* image, TarSource* source, TarLimits limits, TarRecorder* recorder,
+                  uint64_t* entries, ErofsSuper* super);
 
 }  // namespace berth

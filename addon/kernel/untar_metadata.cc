@@ -82,7 +82,7 @@ Result UntarWriter::WriteRuns(const TarEntry& entry, int fd) {
 
 Result UntarWriter::SetFileMetadata(const TarEntry& entry, const Place& place, int fd) {
   const char* path = place.path.c_str();
-  bool owned = entry.uid == 0 && entry.gid == 0 && !place.directory.changes_group;
+  bool owned = entry.uid == 0 && entry.gid == 0 && !parent_.changes_group;
   if (!owned && fchown(fd, entry.uid, entry.gid) != 0) return Result::last("fchown", path);
   if ((entry.mode & 07000) != 0 && fchmod(fd, entry.mode) != 0) return Result::last("fchmod", path);
   for (const auto& [name, value] : entry.xattrs) {
@@ -96,16 +96,16 @@ Result UntarWriter::SetFileMetadata(const TarEntry& entry, const Place& place, i
 /// Of everything but regular files, by name: the entry was made by this thread, in a directory nobody else
 /// has.
 Result UntarWriter::SetMetadata(const TarEntry& entry, const Place& place, Made made) {
-  int parent = place.directory.fd;
+  int parent = parent_.fd;
   const char* name = place.name.c_str();
   const char* path = place.path.c_str();
   bool directory = entry.type == TarType::kDirectory;
   bool fresh = made == Made::kNew;
-  bool owned = entry.uid == 0 && entry.gid == 0 && !place.directory.changes_group && fresh;
+  bool owned = entry.uid == 0 && entry.gid == 0 && !parent_.changes_group && fresh;
   if (!owned && fchownat(parent, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return Result::last("fchownat", path);
   bool special = entry.type != TarType::kSymlink && (entry.mode & 07000) != 0;
-  bool chmod = special || !fresh || (directory && place.directory.gives_setgid);
+  bool chmod = special || !fresh || (directory && parent_.gives_setgid);
   if (chmod && fchmodat(parent, name, entry.mode, 0) != 0) return Result::last("fchmodat", path);
   for (const auto& [key, value] : entry.xattrs) {
     if (!XattrAllowed(key)) continue;

@@ -10,7 +10,6 @@
 
 #include "tar_record.h"
 #include "tree.h"
-#include "untar_names.h"
 
 namespace berth {
 
@@ -21,79 +20,36 @@ constexpr size_t kMaxDirectoryBytes = 64 << 20;
 
 }  // namespace
 
-Result UntarWriter::Find(const TarEntry& entry, Place* place) {
-  if (entry.path.empty()) return Result::failure("tar: entry has no name", EBADMSG);
-  if (!CleanPath(entry.path, &place->path))
-    return Result::failure("tar: entry path escapes the layer", EBADMSG, entry.path.c_str());
-  SplitPath(place->path, &place->parent, &place->name);
-  if (place->name.size() > NAME_MAX)
-    return Result::failure("tar: name is too long", ENAMETOOLONG, entry.path.c_str());
-  return Result::success();
+Result UntarWriter::OpenParent(const TarEntry&, const Place& place) {
+  return parents_.Open(place.parent, &parent_);
 }
 
-Result UntarWriter::Write(const TarEntry& entry) {
-  Place place;
-  Result result = Find(entry, &place);
-  if (!result.ok()) return result;
-  if (place.path.empty()) return WriteRoot(entry);
-  if (IsAufsMeta(place.path)) return Result::success();
-  result = parents_.Open(place.parent, &place.directory);
-  if (!result.ok()) return result;
-  if (place.name == kOpaque) return WriteOpaque(place);
-  if (place.name.starts_with(kWhiteout)) return WriteWhiteout(place);
-  switch (entry.type) {
-    case TarType::kFile:
-      return MakeFile(entry, place);
-    case TarType::kHardLink:
-      return MakeHardLink(entry, place);
-    case TarType::kSymlink:
-      return MakeSymlink(entry, place);
-    case TarType::kDirectory:
-      return MakeDirectory(entry, place);
-    case TarType::kCharDevice:
-    case TarType::kBlockDevice:
-    case TarType::kFifo:
-      return MakeNode(entry, place);
-  }
-  return Result::failure("tar: unknown type of entry", EBADMSG, entry.path.c_str());
-}
-
-/// "./": what the layer says of the root directory itself.
-Result UntarWriter::WriteRoot(const TarEntry& entry) {
-  if (entry.type != TarType::kDirectory)
-    return Result::failure("tar: entry replaces the layer's root", EBADMSG, entry.path.c_str());
+Result UntarWriter::MakeRoot(const TarEntry& entry) {
   parents_.Clear();  // see MakeDirectory
-  Place place{"", "", ".", {root_}};
-  Result result = SetMetadata(entry, place, Made::kFound);
+  parent_ = {root_};
+  Result result = SetMetadata(entry, Place{"", "", "."}, Made::kFound);
   return result.ok() ? RememberTime("", entry.mtime) : result;
 }
 
-Result UntarWriter::WriteOpaque(const Place& place) {
-  return SetOpaque(place.directory.fd, ".", place.path);
-}
+Result UntarWriter::MakeOpaque(const Place& place) { return SetOpaque(parent_.fd, ".", place.path); }
 
-Result UntarWriter::WriteWhiteout(Place place) {
-  std::string name = place.name.substr(sizeof kWhiteout - 1);
-  if (name.empty() || name == "." || name == "..")
-    return Result::failure("tar: whiteout of no name", EBADMSG, place.path.c_str());
+Result UntarWriter::MakeWhiteout(const Place& place, const std::string& name) {
   struct stat status;
-  if (fstatat(place.directory.fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
-    // The layer has an entry of this name: only a directory could let lower ones show through.
-    return S_ISDIR(status.st_mode) ? SetOpaque(place.directory.fd, name, place.path) : Result::success();
-  }
+  if (fstatat(parent_.fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0)
+    return S_ISDIR(status.st_mode) ? SetOpaque(parent_.fd, name, place.path) : Result::success();
   if (errno != ENOENT) return Result::last("fstatat", place.path.c_str());
-  if (mknodat(place.directory.fd, name.c_str(), S_IFCHR, 0) != 0)
+  if (mknodat(parent_.fd, name.c_str(), S_IFCHR, 0) != 0)
     return Result::last("make whiteout", place.path.c_str());
   return Result::success();
 }
 
 Result UntarWriter::MakeFile(const TarEntry& entry, const Place& place) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  Fd fd(openat(place.directory.fd, place.name.c_str(), kFlags, entry.mode & 0777));
+  Fd fd(openat(parent_.fd, place.name.c_str(), kFlags, entry.mode & 0777));
   if (!fd.valid() && errno == EEXIST) {
     Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
-    fd.reset(openat(place.directory.fd, place.name.c_str(), kFlags, entry.mode & 0777));
+    fd.reset(openat(parent_.fd, place.name.c_str(), kFlags, entry.mode & 0777));
   }
   if (!fd.valid()) return Result::last("create file", place.path.c_str());
   Result result = entry.sparse ? WriteRuns(entry, fd.get()) : WriteData(entry, fd.get());
@@ -101,7 +57,7 @@ Result UntarWriter::MakeFile(const TarEntry& entry, const Place& place) {
 }
 
 Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
-  int parent = place.directory.fd;
+  int parent = parent_.fd;
   const char* name = place.name.c_str();
   bool opaque = false;
   Made made = Made::kNew;
@@ -127,13 +83,12 @@ Result UntarWriter::MakeDirectory(const TarEntry& entry, const Place& place) {
 }
 
 Result UntarWriter::MakeSymlink(const TarEntry& entry, const Place& place) {
-  if (entry.link.empty()) return Result::failure("tar: link to nothing", EBADMSG, place.path.c_str());
   const char* target = entry.link.c_str();
-  int failed = symlinkat(target, place.directory.fd, place.name.c_str());
+  int failed = symlinkat(target, parent_.fd, place.name.c_str());
   if (failed != 0 && errno == EEXIST) {
     Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
-    failed = symlinkat(target, place.directory.fd, place.name.c_str());
+    failed = symlinkat(target, parent_.fd, place.name.c_str());
   }
   return failed == 0 ? SetMetadata(entry, place, Made::kNew) : Result::last("symlinkat", place.path.c_str());
 }
@@ -144,39 +99,32 @@ Result UntarWriter::MakeNode(const TarEntry& entry, const Place& place) {
                                                      : S_IFBLK;
   mode_t mode = kind | (entry.mode & 0777);
   dev_t device = entry.type == TarType::kFifo ? 0 : entry.device;
-  int failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
+  int failed = mknodat(parent_.fd, place.name.c_str(), mode, device);
   if (failed != 0 && errno == EEXIST) {
     Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
-    failed = mknodat(place.directory.fd, place.name.c_str(), mode, device);
+    failed = mknodat(parent_.fd, place.name.c_str(), mode, device);
   }
   return failed == 0 ? SetMetadata(entry, place, Made::kNew) : Result::last("mknodat", place.path.c_str());
 }
 
-Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
-  constexpr char kMissing[] = "tar: hard link to a file that is not in this layer";
-  std::string target, target_parent, target_name;
-  if (!CleanPath(entry.link, &target) || target.empty())
-    return Result::failure("tar: hard link target escapes the layer", EBADMSG, place.path.c_str());
-  SplitPath(target, &target_parent, &target_name);
-  Fd parent(OpenInRoot(root_, target_parent, O_PATH | O_DIRECTORY));
+Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place, const Place& target) {
+  const char* target_name = target.name.c_str();
+  Fd parent(OpenInRoot(root_, target.parent, O_PATH | O_DIRECTORY));
   struct stat source, existing;
-  if (!parent.valid() || fstatat(parent.get(), target_name.c_str(), &source, AT_SYMLINK_NOFOLLOW) != 0) {
-    bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
-    return Result::failure(missing ? kMissing : "open hard link target", errno, place.path.c_str());
-  }
-  if (IsWhiteout(source)) return Result::failure(kMissing, ENOENT, place.path.c_str());
-  if (S_ISDIR(source.st_mode))
-    return Result::failure("tar: hard link to a directory", EBADMSG, place.path.c_str());
-  int to = place.directory.fd;
-  int failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
+  if (!parent.valid() || fstatat(parent.get(), target_name, &source, AT_SYMLINK_NOFOLLOW) != 0)
+    return MissingTarget(place, errno);
+  if (IsWhiteout(source)) return MissingTarget(place, ENOENT);
+  if (S_ISDIR(source.st_mode)) return DirectoryTarget(place);
+  int to = parent_.fd;
+  int failed = linkat(parent.get(), target_name, to, place.name.c_str(), 0);
   if (failed != 0 && errno == EEXIST) {
     bool found = fstatat(to, place.name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0;
     if (found && existing.st_dev == source.st_dev && existing.st_ino == source.st_ino)
       return Result::success();
     Result result = RemoveExisting(place, entry);
     if (!result.ok()) return result;
-    failed = linkat(parent.get(), target_name.c_str(), to, place.name.c_str(), 0);
+    failed = linkat(parent.get(), target_name, to, place.name.c_str(), 0);
   }
   if (failed == 0) return Result::success();
   return Result::last(errno == EMLINK ? "tar: more hard links than the file system allows" : "linkat",
@@ -184,21 +132,21 @@ Result UntarWriter::MakeHardLink(const TarEntry& entry, const Place& place) {
 }
 
 /// Whether the tar could still be made again without what is there: a symlink may have been the way to files.
-bool UntarWriter::IsReplaceable(const Place& place, const TarEntry& entry) {
+bool UntarWriter::IsReplaceable(const Place& place, const TarEntry& entry) const {
   struct stat status;
-  if (fstatat(place.directory.fd, place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return true;
+  if (fstatat(parent_.fd, place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return true;
   if (S_ISDIR(status.st_mode)) return false;
   if (S_ISREG(status.st_mode)) return status.st_size == 0;
   if (!S_ISLNK(status.st_mode)) return true;
   char target[PATH_MAX];
-  ssize_t size = readlinkat(place.directory.fd, place.name.c_str(), target, sizeof target);
+  ssize_t size = readlinkat(parent_.fd, place.name.c_str(), target, sizeof target);
   return size >= 0 && entry.type == TarType::kSymlink &&
          entry.link == std::string(target, static_cast<size_t>(size));
 }
 
 Result UntarWriter::RemoveExisting(const Place& place, const TarEntry& entry) {
   if (recorder_ != nullptr && !IsReplaceable(place, entry)) recorder_->Lost(place.path);
-  Result result = RemoveTreeAt(place.directory.fd, place.name, place.path);
+  Result result = RemoveTreeAt(parent_.fd, place.name, place.path);
   if (!result.ok()) return result;
   parents_.Clear();
   // Times kept for directories that are gone.
@@ -216,7 +164,7 @@ Result UntarWriter::RememberTime(const std::string& path, const timespec& mtime)
   return Result::success();
 }
 
-Result UntarWriter::FinishDirectories() {
+Result UntarWriter::Finish() {
   for (const auto& [path, mtime] : directory_times_) {
     std::string parent_path, name;
     SplitPath(path, &parent_path, &name);

@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { inPrivateMounts, kernel, LIMITS, unpack, useScratch } from "./fixture.ts";
+import { begin, inPrivateMounts, LIMITS, unpack, useScratch } from "./fixture.ts";
 import { makeTar } from "./tar-builder.ts";
 
 const scratch = useScratch();
@@ -34,7 +34,7 @@ test.each([
 ])("%s: a stream goes on where the file ends", async (_name, blob) => {
   const blobFile = join(scratch.fresh("blob"), "blob");
   for (const stop of [0, 3, 100_000, blob.length - 1]) {
-    const layer = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+    const layer = begin(scratch.fresh(), LIMITS, { blobFile });
     const from = await layer.resumeAt();
     expect(from).toBe(existsSync(blobFile) ? statSync(blobFile).size : 0);
     await layer.write(blob.subarray(from, stop));
@@ -50,7 +50,7 @@ test.each([
   expect(readFileSync(blobFile).equals(blob)).toBe(true);
   expect(readFileSync(join(root, "a")).equals(noise)).toBe(true);
   // Whole now: nothing needs to be written.
-  const again = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+  const again = begin(scratch.fresh(), LIMITS, { blobFile });
   expect(await again.resumeAt()).toBe(blob.length);
   expect((await again.finish()).blobDigest).toBe(digest(blob));
   expect(statSync(blobFile).mode & 0o777).toBe(0o600);
@@ -59,7 +59,7 @@ test.each([
 test("a whole file needs no resumeAt", async () => {
   const blobFile = join(scratch.fresh("blob"), "blob");
   writeFileSync(blobFile, gzipSync(tar));
-  const layer = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+  const layer = begin(scratch.fresh(), LIMITS, { blobFile });
   expect((await layer.finish()).diffId).toBe(digest(tar));
 });
 
@@ -80,13 +80,13 @@ test("a torn end is found out: as damage, or by the digest", async () => {
 
 test("two unpackings never share a file, one after the other may", async () => {
   const blobFile = join(scratch.fresh("blob"), "blob");
-  const first = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+  const first = begin(scratch.fresh(), LIMITS, { blobFile });
   await first.resumeAt();
-  const second = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+  const second = begin(scratch.fresh(), LIMITS, { blobFile });
   await expect(second.resumeAt()).rejects.toMatchObject({ step: "lock blob file", errno: "EAGAIN" });
   await second.abort();
   await first.abort();
-  const third = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+  const third = begin(scratch.fresh(), LIMITS, { blobFile });
   expect(await third.resumeAt()).toBe(0);
   await third.abort();
 });
@@ -102,7 +102,7 @@ test("only a regular file is taken, and a link is not followed", async () => {
     ["not/there", "ENOENT"],
   ] as const) {
     const blobFile = join(folder, name);
-    const layer = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+    const layer = begin(scratch.fresh(), LIMITS, { blobFile });
     await expect(layer.resumeAt()).rejects.toMatchObject({ step: "open blob file", errno, path: blobFile });
     await expect(layer.finish()).rejects.toMatchObject({ step: "open blob file" });
   }
@@ -112,7 +112,7 @@ test("only a regular file is taken, and a link is not followed", async () => {
 test("a write before the file was replayed is refused", async () => {
   const blobFile = join(scratch.fresh("blob"), "blob");
   writeFileSync(blobFile, Buffer.alloc(64 << 20));
-  const layer = kernel.unpackLayer(scratch.fresh(), LIMITS, { blobFile });
+  const layer = begin(scratch.fresh(), LIMITS, { blobFile });
   await expect(layer.write(tar)).rejects.toThrow(/before the blob file was replayed/);
   await layer.abort();
   await expect(layer.resumeAt()).rejects.toMatchObject({ code: "CANCELLED" });

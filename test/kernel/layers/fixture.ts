@@ -1,14 +1,30 @@
 // What the tests of layers share: the addon, a directory of their own, and a whole unpacking in one call.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import type { UnpackFiles, UnpackLimits, UnpackResult } from "../../../src/kernel/kernel.ts";
+import type {
+  LayerForm,
+  LayerUnpack,
+  UnpackFiles,
+  UnpackLimits,
+  UnpackResult,
+} from "../../../src/kernel/kernel.ts";
 import { kernel, LIMITS } from "./kernel-only.ts";
 
 export { kernel, LIMITS };
+
+let form: LayerForm = "directory";
+const mounts: number[] = [];
+
+/** The form of all layers that this file's tests unpack from here on. */
+export function useForm(wanted: LayerForm): void {
+  form = wanted;
+}
+
+export const isImage = () => form === "erofs";
 
 /** A directory for the file's tests, removed after the last. */
 export function useScratch(): { path: string; fresh(name?: string): string } {
@@ -25,24 +41,46 @@ export function useScratch(): { path: string; fresh(name?: string): string } {
     scratch.path = mkdtempSync(join(tmpdir(), "berth-layers-"));
   });
   // rmSync cannot remove paths longer than PATH_MAX.
-  afterAll(() => execFileSync("rm", ["-rf", scratch.path]));
+  afterAll(() => {
+    for (const fd of mounts.splice(0)) closeSync(fd);
+    execFileSync("rm", ["-rf", scratch.path]);
+  });
   return scratch;
 }
 
+/** Begins to unpack into an empty directory, or into an image beside it. */
+export function begin(
+  directory: string,
+  limits: UnpackLimits = LIMITS,
+  files: UnpackFiles = {},
+): LayerUnpack {
+  return kernel.unpackLayer(isImage() ? `${directory}.image` : directory, limits, files, undefined, form);
+}
+
+/** Unpacks into an empty directory. An image is mounted, and the directory becomes a link to its root. */
 export async function unpack(
   directory: string,
   blob: Uint8Array,
   options: { limits?: Partial<UnpackLimits>; chunk?: number; files?: UnpackFiles } = {},
 ): Promise<UnpackResult> {
-  const layer = kernel.unpackLayer(directory, { ...LIMITS, ...options.limits }, options.files);
+  const layer = begin(directory, { ...LIMITS, ...options.limits }, options.files);
   const chunk = options.chunk ?? 64 << 10;
+  let result: UnpackResult | undefined;
   try {
     for (let at = await layer.resumeAt(); at < blob.length; at += chunk)
       await layer.write(blob.subarray(at, at + chunk));
-    return await layer.finish();
+    result = await layer.finish();
   } finally {
     await layer.abort();
+    if (result === undefined && isImage()) rmSync(`${directory}.image`, { force: true });
   }
+  if (isImage()) {
+    const mount = await kernel.mountLayer(`${directory}.image`);
+    mounts.push(mount);
+    rmdirSync(directory);
+    symlinkSync(`/proc/${process.pid}/fd/${mount}`, directory);
+  }
+  return result;
 }
 
 /** Every entry below a directory with all its metadata, sorted, one line each; contents by checksum. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { BerthError } from "../../../src/lib/errors.ts";
-import { describeTree, kernel, LIMITS, unpack, useScratch } from "./fixture.ts";
+import { begin, describeTree, unpack, useScratch } from "./fixture.ts";
 import { makeTar } from "./tar-builder.ts";
 
 const scratch = useScratch();
@@ -107,7 +107,7 @@ test("an archive without its end blocks, and an empty one", async () => {
 
 test("a piece may be changed once write has resolved", async () => {
   const root = scratch.fresh();
-  const layer = kernel.unpackLayer(root, LIMITS);
+  const layer = begin(root);
   const piece = Buffer.alloc(1000);
   for (let at = 0; at < tar.length; at += piece.length) {
     const size = tar.copy(piece, 0, at, at + piece.length);
@@ -138,7 +138,7 @@ test("several layers at once do not disturb each other", async () => {
 });
 
 test("abort in the middle ends everything, twice as well, and says so to the writer", async () => {
-  const layer = kernel.unpackLayer(scratch.fresh(), LIMITS);
+  const layer = begin(scratch.fresh());
   await layer.write(tar.subarray(0, 100_000));
   await layer.abort();
   await layer.abort();
@@ -151,12 +151,12 @@ test("abort in the middle ends everything, twice as well, and says so to the wri
 
 test("abort wakes a writer that waits and a finish under way", async () => {
   const big = gzipSync(Buffer.alloc(200 << 20));
-  const layer = kernel.unpackLayer(scratch.fresh(), LIMITS);
+  const layer = begin(scratch.fresh());
   const noisy = noise(8 << 20, 9);
   const writing = layer.write(noisy)?.catch((error: unknown) => error);
   await layer.abort();
   expect(await writing).toBeInstanceOf(BerthError);
-  const other = kernel.unpackLayer(scratch.fresh(), LIMITS);
+  const other = begin(scratch.fresh());
   await other.write(big);
   const finishing = other.finish().catch((error: unknown) => error);
   await other.abort();
@@ -164,7 +164,7 @@ test("abort wakes a writer that waits and a finish under way", async () => {
 });
 
 test("a write after finish is refused", async () => {
-  const layer = kernel.unpackLayer(scratch.fresh(), { maxUnpackedBytes: Infinity, maxEntries: Infinity });
+  const layer = begin(scratch.fresh(), { maxUnpackedBytes: Infinity, maxEntries: Infinity });
   await layer.write(tar);
   const first = await layer.finish();
   await expect(layer.write(tar)).rejects.toMatchObject({ step: "write after finish" });
@@ -172,7 +172,7 @@ test("a write after finish is refused", async () => {
 });
 
 test("after an error write and finish both report it", async () => {
-  const layer = kernel.unpackLayer(scratch.fresh(), LIMITS);
+  const layer = begin(scratch.fresh());
   const bad = makeTar([{ path: "../x", data: "x" }]);
   await layer.write(bad);
   const error = await layer.finish().catch((reason: unknown) => reason);
@@ -186,7 +186,7 @@ test("layers that nobody finishes leave no thread behind", async () => {
   const threads = () => readdirSync("/proc/self/task").length;
   const before = threads();
   for (let at = 0; at < 20; at++) {
-    const layer = kernel.unpackLayer(scratch.fresh(), LIMITS);
+    const layer = begin(scratch.fresh());
     await layer.write(tar.subarray(0, 5000));
     await layer.abort();
   }

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { describeTree, unpack, useScratch } from "./fixture.ts";
+import { describeTree, isImage, unpack, useScratch } from "./fixture.ts";
 import { makeTar } from "./tar-builder.ts";
 
 const scratch = useScratch();
@@ -59,7 +59,9 @@ test.each(FORMATS)("a random tree unpacks as GNU tar unpacks it: %s", async (nam
   const root = scratch.fresh();
   await unpack(root, gzipSync(readFileSync(archive)));
   expect(tree(root)).toBe(tree(expected));
-  if (options.includes("--sparse")) expect(statSync(join(root, "sparse")).blocks).toBeLessThan(100);
+  // EROFS counts holes as well; those of images are seen in their own test.
+  const isCounted = options.includes("--sparse") && !isImage();
+  if (isCounted) expect(statSync(join(root, "sparse")).blocks).toBeLessThan(100);
 });
 
 test("a layer unpacks as umoci unpacks it", async () => {
