@@ -102,15 +102,14 @@ Result ErofsImage::Complete(ErofsSuper super, const std::string& diff_id) {
   header.index_offset = index_offset_;
   header.index_size = base_ - index_offset_;
   header.index_crc = index_crc_;
-  SealErofsHeader(&header);
   super.magic = kErofsMagic;
   super.block_bits = kErofsBlockBits;
   super.feature_compat = kErofsCompatMtime;
   super.blocks = static_cast<uint32_t>(base_ >> kErofsBlockBits);
   SetUuid(diff_id, super.uuid);
   uint8_t head[kErofsDataStart] = {};
-  memcpy(head, &header, sizeof header);
   memcpy(head + kErofsSuperOffset, &super, sizeof super);
+  SealErofsHead(header, head);
   result = WriteAt(head, sizeof head, 0);
   if (result.ok() && fdatasync(fd_.get()) != 0) return Result::last("sync layer image", path_.c_str());
   return result;
