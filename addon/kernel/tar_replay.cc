@@ -1,16 +1,28 @@
 #include "tar_replay.h"
 
-#include <fcntl.h>
 #include <isa-l/crc.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <limits>
 
+#include "erofs_check.h"
+#include "erofs_mount.h"
+
 namespace berth {
 
-LayerReplay::LayerReplay(std::string directory, std::string record, ReplayMode mode)
-    : directory_(std::move(directory)), record_path_(std::move(record)), mode_(mode) {}
+namespace {
+
+/// What the layer's file system cannot read is damage of the layer, wherever it shows.
+Result AsDamage(Result result) {
+  if (!IsUnreadable(result.error) || strncmp(result.step, "layer ", 6) == 0) return result;
+  return Result::failure("layer record: what is on disk cannot be read", result.error, result.path);
+}
+
+}  // namespace
+
+LayerReplay::LayerReplay(std::string layer, std::string record, ReplayMode mode)
+    : layer_(std::move(layer)), record_path_(std::move(record)), mode_(mode) {}
 
 Result LayerReplay::Damaged() const {
   return Result::failure("layer record: it is damaged", EBADMSG, record_path_.c_str());
@@ -19,8 +31,8 @@ Result LayerReplay::Damaged() const {
 Result LayerReplay::Open() {
   Result result = record_.Open(record_path_, &summary_);
   if (!result.ok()) return result;
-  root_.reset(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!root_.valid()) return Result::last("open layer directory", directory_.c_str());
+  result = OpenRoot();
+  if (!result.ok()) return result;
   if (mode_ == ReplayMode::kRecreate && !summary_.lost.empty())
     return Result::failure("layer record: the layer replaces an entry of its own", ENOTSUP,
                            summary_.lost.c_str());
@@ -30,6 +42,16 @@ Result LayerReplay::Open() {
   reader_ = std::make_unique<TarReader>(this, TarLimits{summary_.tar_bytes, kNone});
   buffer_.reset(new uint8_t[kStepBytes]());
   return result;
+}
+
+Result LayerReplay::OpenRoot() {
+  Result result = CheckLayerImage(layer_);
+  if (!result.ok()) return AsDamage(result);
+  result = OpenLayerRoot(layer_, &root_);
+  // Its own checksums are right: it is of another kernel's taste.
+  if (result.error == EINVAL)
+    result = Result::failure("layer image: it cannot be mounted", EINVAL, result.path);
+  return AsDamage(result);
 }
 
 /// The reader's source: what ends it early is in failure_.
@@ -161,7 +183,9 @@ Result LayerReplay::BeginEntry() {
   return checker_->Check(entry_, &sound_);
 }
 
-Result LayerReplay::Step(std::string* tar, bool* more) {
+Result LayerReplay::Step(std::string* tar, bool* more) { return AsDamage(StepOnce(tar, more)); }
+
+Result LayerReplay::StepOnce(std::string* tar, bool* more) {
   tar_ = tar;
   *more = true;
   Result result;

@@ -1,6 +1,6 @@
-// A layer's tar again, out of its record and its directory. The record may be forged and the directory may be
-// changed meanwhile: nothing is read outside of the directory, and what comes out is compared with the
-// record's diff ID, so that it is the very same tar or an error.
+// A layer's tar again, out of its record and its directory or image. The record may be forged and the
+// directory may be changed meanwhile: nothing is read outside of the layer, and what comes out is compared
+// with the record's diff ID, so that it is the very same tar or an error.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,9 @@ enum class ReplayMode {
 
 class LayerReplay : public TarSource {
  public:
-  LayerReplay(std::string directory, std::string record, ReplayMode mode);
+  LayerReplay(std::string layer, std::string record, ReplayMode mode);
 
+  /// A layer or a record that is damaged as a whole is an error, in every mode.
   Result Open();
   /// One step further. What it makes of the tar is appended to `*tar`, unless that is null: at most
   /// kStepBytes, or one entry's headers (a few MiB). `*more` is false at the end, when all of it was sound
@@ -41,6 +42,8 @@ class LayerReplay : public TarSource {
   bool Next(Bytes* piece) override;
 
  private:
+  Result OpenRoot();
+  Result StepOnce(std::string* tar, bool* more);
   Result NextPiece(Bytes* piece, bool* more);
   Result BeginContent();
   Result ContentPiece(Bytes* piece);
@@ -51,7 +54,7 @@ class LayerReplay : public TarSource {
   Result Finish();
   Result Damaged() const;
 
-  const std::string directory_;
+  const std::string layer_;
   const std::string record_path_;
   const ReplayMode mode_;
   Fd root_;

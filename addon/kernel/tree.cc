@@ -105,10 +105,14 @@ Result RemoveTree(const std::string& path) {
 
 Result MeasureTree(const std::string& path, TreeUsage* usage) {
   *usage = TreeUsage{};
-  Fd root(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  struct stat status;
-  if (!root.valid() || fstat(root.get(), &status) != 0) return Result::last("open directory", path.c_str());
   Meter meter(usage);
+  struct stat status;
+  if (lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+    meter.Count(status);
+    return Result::success();
+  }
+  Fd root(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid() || fstat(root.get(), &status) != 0) return Result::last("open directory", path.c_str());
   meter.Count(status);
   return TreeWalk(&meter).Run(std::move(root));
 }

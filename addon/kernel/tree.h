@@ -21,8 +21,8 @@ struct TreeUsage {
   uint64_t inodes = 0;  // the directory itself included; hard links once
 };
 
-/// What the tree at the directory `path` takes. Entries that vanish meanwhile do not count; mounts inside are
-/// left out.
+/// What the tree at the directory `path` takes, or the regular file there. Entries that vanish meanwhile do
+/// not count; mounts inside are left out.
 Result MeasureTree(const std::string& path, TreeUsage* usage);
 
 /// syncfs of the file system that holds `path`.

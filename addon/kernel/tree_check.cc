@@ -59,10 +59,12 @@ mode_t ModeOf(TarType type) {
   }
 }
 
-std::string ReadLink(int parent, const std::string& name) {
+/// What is wrong with where a link points, "" for nothing.
+std::string CompareTarget(int parent, const std::string& name, const std::string& expected) {
   char target[PATH_MAX];
   ssize_t size = readlinkat(parent, name.c_str(), target, sizeof target);
-  return std::string(target, size < 0 ? 0 : static_cast<size_t>(size));
+  if (size < 0) return CannotBeRead(errno);
+  return std::string(target, static_cast<size_t>(size)) == expected ? "" : "points elsewhere";
 }
 
 /// Capabilities as the kernel gives them back: those of revision 3 (24 bytes) whose root is user 0 in the
@@ -76,6 +78,8 @@ std::string AsStored(const std::string& key, const std::string& value) {
 }
 
 }  // namespace
+
+std::string CannotBeRead(int error) { return std::string("cannot be read: ") + strerrorname_np(error); }
 
 void DamageList::Add(const ParentDirectory& parent, const std::string& name, const std::string& path,
                      std::string what) {
@@ -96,15 +100,15 @@ void DamageList::DropLostBeneath(const std::string& clean) {
   lost_.erase(lost_.lower_bound(clean + "/"), lost_.lower_bound(clean + "0"));  // '0' follows '/'
 }
 
-void DamageList::AddStranger(const std::string& path) {
-  strangers_.push_back({path, "is no part of the layer"});
+void DamageList::AddFound(const std::string& path, std::string what) {
+  found_.push_back({path, std::move(what)});
 }
 
 std::vector<TreeDamage> DamageList::List() const {
   std::vector<TreeDamage> list;
   for (const auto& [path, damage] : lost_) list.push_back(damage);
   for (const auto& [key, damage] : entries_) list.push_back(damage);
-  list.insert(list.end(), strangers_.begin(), strangers_.end());
+  list.insert(list.end(), found_.begin(), found_.end());
   return list;
 }
 
@@ -127,8 +131,9 @@ Result TreeChecker::Find(const TarEntry& entry, Spot* spot, bool* found) {
   Result result = parents_.Open(parent, &spot->parent);
   if (result.ok()) return result;
   *found = false;
+  spot->error = result.error;
   bool missing = result.error == ENOENT || result.error == ENOTDIR || result.error == ELOOP;
-  return missing || result.error == EXDEV ? Result::success() : result;
+  return missing || result.error == EXDEV || IsUnreadable(result.error) ? Result::success() : result;
 }
 
 Result TreeChecker::Check(const TarEntry& entry, bool* sound) {
@@ -138,8 +143,13 @@ Result TreeChecker::Check(const TarEntry& entry, bool* sound) {
   if (entry.type != TarType::kDirectory) damage_->DropLostBeneath(path);
   Spot spot;
   Result result = Find(entry, &spot, sound);
-  if (result.ok() && !*sound) damage_->AddLost(path, entry.path, "is missing, as is its directory");
-  if (!result.ok() || !*sound) return result;
+  if (!result.ok()) return result;
+  if (!*sound) {
+    bool unreadable = IsUnreadable(spot.error);
+    damage_->AddLost(path, entry.path,
+                     unreadable ? CannotBeRead(spot.error) : "is missing, as is its directory");
+    return result;
+  }
   Note(spot);
   std::string what;
   result = Compare(entry, spot, &what);
@@ -183,19 +193,21 @@ Result TreeChecker::Compare(const TarEntry& entry, const Spot& spot, std::string
   std::string name = whiteout ? spot.name.substr(sizeof kWhiteout - 1) : spot.name;
   struct stat status;
   if (fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno != ENOENT && errno != ENAMETOOLONG) return Result::last("fstatat", entry.path.c_str());
-    *what = "is missing";
+    bool missing = errno == ENOENT || errno == ENAMETOOLONG;
+    if (!missing && !IsUnreadable(errno)) return Result::last("fstatat", entry.path.c_str());
+    *what = missing ? "is missing" : CannotBeRead(errno);
     return Result::success();
   }
   // What stands in a whiteout's place is an entry of its own.
   if (whiteout) return Result::success();
   if (entry.type == TarType::kHardLink) return CompareLink(entry, status, what);
+  if (entry.type == TarType::kSymlink && S_ISLNK(status.st_mode))
+    *what = CompareTarget(parent, name, entry.link);
+  if (!what->empty()) return Result::success();
   if ((status.st_mode & S_IFMT) != ModeOf(entry.type)) {
     *what = Text("is %s instead of %s", KindOf(status.st_mode), KindOf(ModeOf(entry.type)));
   } else if (entry.type == TarType::kFile && static_cast<uint64_t>(status.st_size) != entry.file_size) {
     *what = Text("has %jd bytes instead of %ju", intmax_t{status.st_size}, uintmax_t{entry.file_size});
-  } else if (entry.type == TarType::kSymlink && ReadLink(parent, name) != entry.link) {
-    *what = "points elsewhere";
   } else if (entry.type != TarType::kSymlink && (status.st_mode & 07777) != entry.mode) {
     *what = Text("has the mode %04o instead of %04o", status.st_mode & 07777u, unsigned{entry.mode});
   } else if (status.st_uid != entry.uid || status.st_gid != entry.gid) {

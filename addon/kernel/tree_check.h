@@ -15,6 +15,12 @@ namespace berth {
 
 class NamedEntries;
 
+/// Whether a file system says with it that what it has on disk cannot be read or makes no sense.
+inline bool IsUnreadable(int error) { return error == EIO || error == EUCLEAN || error == EBADMSG; }
+
+/// What damage is called that is such a failure.
+std::string CannotBeRead(int error);
+
 struct TreeDamage {
   std::string path;  // as the tar names it
   std::string what;  // "is missing", "has 0 bytes instead of 12"
@@ -29,14 +35,14 @@ class DamageList {
   void AddLost(const std::string& clean, const std::string& path, std::string what);
   /// An entry that is no directory took the place of those beneath this path.
   void DropLostBeneath(const std::string& clean);
-  /// Of what is on disk and not in the tar.
-  void AddStranger(const std::string& path);
+  /// Of what is on disk and not in the tar, or of a directory that cannot be read.
+  void AddFound(const std::string& path, std::string what);
   std::vector<TreeDamage> List() const;
 
  private:
   std::map<std::pair<ino_t, std::string>, TreeDamage> entries_;
   std::map<std::string, TreeDamage> lost_;
-  std::vector<TreeDamage> strangers_;
+  std::vector<TreeDamage> found_;
 };
 
 /// Compares entries by their metadata, without reading a file. Looks beneath the root only.
@@ -58,6 +64,7 @@ class TreeChecker {
   struct Spot {
     std::string name;
     ParentDirectory parent;
+    int error = 0;  // why the parent cannot be opened
   };
 
   Result Find(const TarEntry& entry, Spot* spot, bool* found);

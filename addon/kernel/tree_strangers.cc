@@ -31,7 +31,7 @@ bool Has(const std::vector<uint64_t>& sorted, uint64_t key) {
 
 class StrangerWalk : public TreeVisitor {
  public:
-  StrangerWalk(ino_t root, const NamedEntries& named) : named_(named) {
+  StrangerWalk(ino_t root, const NamedEntries& named, DamageList* damage) : named_(named), damage_(damage) {
     levels_.push_back({root, 0, 0, true});
   }
 
@@ -42,7 +42,7 @@ class StrangerWalk : public TreeVisitor {
     struct stat status = {};
     if (whiteout || type == DT_DIR || type == DT_UNKNOWN) {
       if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? Result::success() : Result::last("fstatat", name);
+        return errno == ENOENT ? Result::success() : Failed("fstatat", name, errno, path_ + name);
     }
     if (S_ISDIR(status.st_mode)) {
       bool is_parent = named_.IsParent(status.st_ino);
@@ -76,12 +76,23 @@ class StrangerWalk : public TreeVisitor {
     path_.resize(levels_.back().parent_path);
     levels_.pop_back();
     bool fine = error == ENOENT || error == EXDEV || error == ENOTDIR || error == ELOOP;
-    return fine ? Result::success() : Result::failure("open directory", error, name);
+    return fine ? Result::success() : Failed("open directory", name, error, path_ + name);
+  }
+  Result Unreadable(const char* name, int error) override {
+    return Failed("getdents64", name, error, path_.empty() ? "." : path_);
   }
 
   const std::vector<std::string>& strangers() const { return strangers_; }
 
  private:
+  /// What cannot be read is damage, and not the end of the walk.
+  Result Failed(const char* step, const char* name, int error, const std::string& path) {
+    if (!IsUnreadable(error)) return Result::failure(step, error, name);
+    levels_.back().known = true;
+    damage_->AddFound(path, CannotBeRead(error));
+    return Result::success();
+  }
+
   struct Level {
     ino_t inode;
     size_t parent_path;  // length of the path above it
@@ -90,6 +101,7 @@ class StrangerWalk : public TreeVisitor {
   };
 
   const NamedEntries& named_;
+  DamageList* const damage_;
   std::vector<Level> levels_;
   std::string path_;  // of the directory that is being walked, with a slash behind
   std::vector<std::string> strangers_;
@@ -127,10 +139,10 @@ Result FindStrangers(int root, const NamedEntries& named, DamageList* damage) {
   Fd top(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat status;
   if (!top.valid() || fstat(top.get(), &status) != 0) return Result::last("open layer directory");
-  StrangerWalk walk(status.st_ino, named);
+  StrangerWalk walk(status.st_ino, named, damage);
   Result result = TreeWalk(&walk).Run(std::move(top));
   if (!result.ok()) return result;
-  for (const std::string& path : walk.strangers()) damage->AddStranger(path);
+  for (const std::string& path : walk.strangers()) damage->AddFound(path, "is no part of the layer");
   return result;
 }
 

@@ -34,7 +34,7 @@ class NamedEntries {
 };
 
 /// Walks the directory and adds to `damage` what is none of `named`: each file, or the uppermost directory
-/// that holds nothing else. What is mounted inside is not looked at.
+/// that holds nothing else; and what cannot be read. What is mounted inside is not looked at.
 Result FindStrangers(int root, const NamedEntries& named, DamageList* damage);
 
 }  // namespace berth

@@ -77,11 +77,11 @@ Result TreeWalk::ReadMore(Level* level) {
   level->entries.resize(kEntryBytes);
   long size = syscall(SYS_getdents64, level->fd.get(), level->entries.data(), kEntryBytes);
   // ENOENT: the directory itself was removed meanwhile, and so has no entries.
-  if (size < 0 && errno == ENOENT) size = 0;
-  if (size < 0) return Result::last("getdents64", level->name.c_str());
+  Result result;
+  if (size < 0 && errno != ENOENT) result = visitor_->Unreadable(level->name.c_str(), errno);
   level->at = 0;
-  level->end = static_cast<size_t>(size);
-  return Result::success();
+  level->end = size < 0 ? 0 : static_cast<size_t>(size);
+  return result;
 }
 
 Result TreeWalk::Run(Fd root) {

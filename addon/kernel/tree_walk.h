@@ -22,6 +22,10 @@ class TreeVisitor {
   virtual Result Leave(int directory, const char* name) = 0;
   /// The directory could not be entered, for this reason (EXDEV: a mount point).
   virtual Result Blocked(const char* name, int error) = 0;
+  /// The directory cannot be read to its end, for this reason. After a success the walk goes on behind it.
+  virtual Result Unreadable(const char* name, int error) {
+    return Result::failure("getdents64", error, name);
+  }
 };
 
 class TreeWalk {

@@ -191,8 +191,8 @@ export interface LayerComparison extends LayerRecord {
 }
 
 /**
- * All of these read beneath the layer's directory only, whatever the record or a link says. A record that is
- * damaged or not complete rejects with DATA_LOSS.
+ * All of these read within the layer only, a directory or an image, whatever the record or a link says. A
+ * record that is damaged or not complete, or an image whose header or index is, rejects with DATA_LOSS.
  */
 export interface LayerRecordKernel {
   /** Reads the record's head: one small read. */
@@ -201,18 +201,18 @@ export interface LayerRecordKernel {
    * Compares every entry's type, size, mode, owner and link target with the record, and tells of what is
    * there and in no entry (unless `lost` names one). Reads no contents.
    */
-  checkLayer(directory: string, recordFile: string): Promise<LayerComparison>;
+  checkLayer(layer: string, recordFile: string): Promise<LayerComparison>;
   /**
    * The same, and contents and extended attributes. `diffId` is that of the tar as it would be made now: it
    * is the layer's own when every content is sound, unless `lost` names an entry.
    */
-  verifyLayer(directory: string, recordFile: string): Promise<LayerComparison>;
+  verifyLayer(layer: string, recordFile: string): Promise<LayerComparison>;
   /**
    * The layer's tar, bit by bit as it was, in pieces of about 1 MiB. It is compared with the diff ID before
    * the last piece is given: a layer that is damaged rejects with DATA_LOSS, one that cannot be made again
    * (`lost`) with FAILED_PRECONDITION before the first piece.
    */
-  recreateLayer(directory: string, recordFile: string): AsyncIterableIterator<Uint8Array>;
+  recreateLayer(layer: string, recordFile: string): AsyncIterableIterator<Uint8Array>;
 }
 
 export interface LayerKernel extends LayerRecordKernel {
@@ -245,7 +245,8 @@ export interface LayerKernel extends LayerRecordKernel {
   mountLayer(path: string): Promise<number>;
   /**
    * Tries, with a small image in `directory`, whether this host can make roots of layers that are EROFS
-   * images, in user namespaces too. "" when it can, else the step that fails, and why. Leaves nothing.
+   * images, in user namespaces too. "" when it can, else the step that fails, and why. Rejects when it cannot
+   * be tried, such as on a full disk. Leaves nothing.
    */
   probeErofs(directory: string): Promise<string>;
   /**
@@ -258,7 +259,7 @@ export interface LayerKernel extends LayerRecordKernel {
    * system without labels is fine. May hang with the file system, on a thread of its own.
    */
   relabel(path: string, label: string): Promise<void>;
-  /** Bytes (512-byte blocks allocated) and inodes below a directory. */
+  /** Bytes (512-byte blocks allocated) and inodes of a directory with all below it, or of a file. */
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
   /**
    * The overlay of `layers` (absolute directories, top first) as a tar, read by descriptors, following

@@ -11,10 +11,22 @@ export async function translated<T>(work: Promise<T>): Promise<T> {
   }
 }
 
+/** The same of what reads a layer that is there: what is wrong with its image becomes DATA_LOSS, too. */
+export async function translatedReading<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw readingError(error);
+  }
+}
+
 /** Steps of the readers of the stream and of the archive: their failures are the layer's fault. */
 const DATA_STEP = /^(?:tar|gzip|zstd|layer): /;
-/** Of a layer's record, or of the directory that it is compared with. */
+/** Of a layer's record, or of the layer that it is compared with. */
 const RECORD_STEP = /^layer record: /;
+const IMAGE_STEP = /^layer image: /;
+/** What is wrong with an image itself, or with the disk below it. */
+const IMAGE_ERRORS = ["EBADMSG", "EINVAL", "EIO", "EUCLEAN"];
 /** Those among them that the administrator sets. */
 const LIMIT_STEP = /than the limit\b/;
 
@@ -35,6 +47,15 @@ export function layerError(error: unknown): unknown {
   return new BerthError("INVALID_ARGUMENT", message, { cause: kernelError });
 }
 
+export function readingError(error: unknown): unknown {
+  const translation = layerError(error);
+  if (!(translation instanceof KernelError) || !IMAGE_STEP.test(translation.step)) return translation;
+  if (!IMAGE_ERRORS.includes(translation.errno)) return translation;
+  const what = translation.step.replace(IMAGE_STEP, "");
+  const message = `layer is damaged: ${what} (${JSON.stringify(translation.path)})`;
+  return new BerthError("DATA_LOSS", message, { cause: translation });
+}
+
 /** EOPNOTSUPP: the record is sound and says that its layer cannot be made again. */
 function recordError(cause: KernelError): BerthError {
   const what = cause.step.replace(RECORD_STEP, "");
@@ -42,11 +63,6 @@ function recordError(cause: KernelError): BerthError {
     const message = `make the layer's tar again: ${what} (entry ${JSON.stringify(cause.path)})`;
     return new BerthError("FAILED_PRECONDITION", message, { cause });
   }
-  return new BerthError(
-    "DATA_LOSS",
-    `layer or its record is damaged: ${what} (${JSON.stringify(cause.path)})`,
-    {
-      cause,
-    },
-  );
+  const message = `layer or its record is damaged: ${what} (${JSON.stringify(cause.path)})`;
+  return new BerthError("DATA_LOSS", message, { cause });
 }

@@ -11,7 +11,7 @@ import type {
   UnpackLimits,
   UnpackResult,
 } from "./kernel.ts";
-import { layerError, translated } from "./layer-errors.ts";
+import { layerError, translated, translatedReading } from "./layer-errors.ts";
 import { makeRecordKernel, type NativeRecords } from "./layer-records.ts";
 import { probeErofs } from "./probe-erofs.ts";
 
@@ -53,7 +53,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     makeSnapshot: (path) => translated(native.makeSnapshot(path)),
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
-    mountLayer: (path) => translated(native.mountLayer(path)),
+    mountLayer: (path) => translatedReading(native.mountLayer(path)),
     probeErofs: (directory) => probeErofs(kernel, tryImage, directory),
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { messageOf } from "../lib/errors.ts";
+import { BerthError, codeOf, messageOf } from "../lib/errors.ts";
 import type { LayerKernel } from "./kernel.ts";
 
 const BLOCK = 512;
@@ -10,13 +10,31 @@ const LIMITS = { maxUnpackedBytes: 1 << 20, maxEntries: 8 };
 /** addon/kernel/erofs_probe.h looks for it. */
 const [NAME, CONTENT] = ["probe", "berth\n"];
 
-/** "" when this host can make roots of layers that are EROFS images, else the step that fails, and why. */
+/**
+ * "" when this host can make roots of layers that are EROFS images, else the step that fails, and why.
+ * Rejects when it cannot be tried: what a full disk or a lack of memory lets fail says nothing about it.
+ */
 export async function probeErofs(
   kernel: Pick<LayerKernel, "unpackLayer" | "removeTree">,
   tryImage: (image: string, directory: string) => Promise<void>,
   directory: string,
 ): Promise<string> {
   const image = join(directory, `probe-${randomBytes(12).toString("hex")}`);
+  try {
+    await makeImage(kernel, image);
+    await tryImage(image, directory);
+    return "";
+  } catch (error) {
+    if (error instanceof Untried || codeOf(error) === "RESOURCE_EXHAUSTED") throw error;
+    return messageOf(error);
+  } finally {
+    await kernel.removeTree(image);
+  }
+}
+
+class Untried extends BerthError {}
+
+async function makeImage(kernel: Pick<LayerKernel, "unpackLayer">, image: string): Promise<void> {
   try {
     const unpack = kernel.unpackLayer(image, LIMITS, {}, undefined, "erofs");
     try {
@@ -25,12 +43,8 @@ export async function probeErofs(
     } finally {
       await unpack.abort();
     }
-    await tryImage(image, directory);
-    return "";
   } catch (error) {
-    return messageOf(error);
-  } finally {
-    await kernel.removeTree(image);
+    throw new Untried(codeOf(error), `write an image: ${messageOf(error)}`, { cause: error });
   }
 }
 

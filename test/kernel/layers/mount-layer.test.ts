@@ -25,6 +25,8 @@ function image(): string {
 
 const hostMounts = () => readFileSync("/proc/self/mountinfo", "utf8");
 
+const damaged = (path: string) => ({ code: "DATA_LOSS", cause: { errno: "EBADMSG", path } });
+
 /** What `look` sees of the mount at its path below /proc. */
 async function mounted<T>(path: string, look: (root: string) => T): Promise<T> {
   const mount = await kernel.mountLayer(path);
@@ -68,10 +70,10 @@ test("mountLayer refuses what is no image", async () => {
   writeFileSync(garbage, Buffer.alloc(8192, "x"));
   await expect(kernel.mountLayer(link)).rejects.toMatchObject({ errno: "ELOOP", path: link });
   for (const path of [fifo, directory, garbage])
-    await expect(kernel.mountLayer(path)).rejects.toMatchObject({ errno: "EBADMSG", path });
+    await expect(kernel.mountLayer(path)).rejects.toMatchObject(damaged(path));
   await expect(kernel.mountLayer(`${garbage}/x`)).rejects.toMatchObject({ errno: "ENOTDIR" });
   truncateSync(path, 16383);
-  await expect(kernel.mountLayer(path)).rejects.toMatchObject({ errno: "EBADMSG", path });
+  await expect(kernel.mountLayer(path)).rejects.toMatchObject(damaged(path));
 });
 
 test("probeErofs leaves nothing", async () => {
@@ -80,5 +82,5 @@ test("probeErofs leaves nothing", async () => {
   await kernel.probeErofs(directory);
   expect(readdirSync(directory)).toEqual([]);
   expect([hostMounts(), readdirSync("/proc/self/fd").length]).toEqual([mounts, descriptors]);
-  expect(await kernel.probeErofs(join(directory, "missing"))).toMatch(/ENOENT/);
+  await expect(kernel.probeErofs(join(directory, "missing"))).rejects.toThrow(/ENOENT/);
 });
