@@ -11,6 +11,7 @@ import { criServerOptions, serveCri } from "./cri/serve.ts";
 import { bindVerbs } from "./cri/verbs.ts";
 import { loadAppArmorProfile } from "./daemon/apparmor-profile.ts";
 import { complainOfHandlers } from "./daemon/complain-of-handlers.ts";
+import { layerForms } from "./daemon/layer-forms.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
@@ -177,16 +178,22 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const observeStep = stepObserver(process.env);
   const network = makeCniDriver({ config: config.network, store, log });
   const common = { store, kernel, paths, config, events: hub.publish };
+  const host = await hostFacts(kernel, log);
+  const [forms, missing] = await Promise.all([
+    layerForms(kernel, config, paths, host.selinux, log),
+    userNamespacesMissing(kernel, paths, log),
+  ]);
   const pods = makePodDeps({
     ...common,
     network,
     log,
-    host: await hostFacts(kernel, log),
-    userNamespacesMissing: await userNamespacesMissing(kernel, paths, log),
+    host,
+    userNamespacesMissing: missing,
     monitorDriver: makeMonitorDriver(),
     readImageFile: (image, path) => readImageFile({ kernel, paths }, image, path, MAX_USER_FILE_BYTES),
   });
-  const images = makeImageDeps({ ...common, registry: makeRegistryClient(config.registry) });
+  const registry = makeRegistryClient(config.registry);
+  const images = makeImageDeps({ ...common, registry, layerForms: forms });
   const deps = { ...images, ...pods, observeStep, hub };
   const containerEvents = new ContainerEvents(bindVerbs(deps));
   hub.subscribe(containerEvents.onEvent);

@@ -39,7 +39,7 @@ export interface Paths {
   readonly lost: string;
   /** Blobs that have come in part. */
   readonly partials: string;
-  /** An unpacked layer, absolute. */
+  /** An unpacked layer, absolute: a directory, or an EROFS image in a regular file. */
   layer(number: number): string;
   /** Its tar record, beside it. */
   layerRecord(number: number): string;

@@ -17,6 +17,7 @@ export const ImagesSchema = Type.Object({
   max_layer_unpacked_bytes: Type.Optional(count),
   max_layer_entries: Type.Optional(count),
   parallel_layers: Type.Optional(count),
+  layer_format: Type.Optional(Type.Enum(["auto", "directory", "erofs"])),
   keep_blobs: Type.Optional(Type.Boolean()),
   pinned: Type.Optional(Type.Array(Type.String({ pattern: "^[\\x21-\\x7e]{1,512}$" }))),
   gc: Type.Optional(
@@ -41,6 +42,7 @@ export function imagesOf(table: ImagesTable = {}): ImagesConfig {
     maxLayerUnpackedBytes: table.max_layer_unpacked_bytes ?? 64 * 1024 ** 3,
     maxLayerEntries: table.max_layer_entries ?? 4_000_000,
     parallelLayers: table.parallel_layers ?? defaultParallelLayers(availableParallelism()),
+    layerFormat: table.layer_format ?? "auto",
     keepBlobs: table.keep_blobs ?? false,
     pinned: (table.pinned ?? []).map(pinOf),
     gc: collectionOf(table.gc),

@@ -10,7 +10,11 @@ import type { Image } from "../types/image.ts";
 import type { Pod } from "../types/pod.ts";
 
 /** info["config"] of Status: where things are and how the daemon behaves. */
-export function runtimeInfo(config: BerthConfig, version: string): Record<string, string> {
+export function runtimeInfo(
+  config: BerthConfig,
+  version: string,
+  layers: { readonly form: string; readonly reason: string },
+): Record<string, string> {
   const shown = {
     version,
     rootDir: config.root,
@@ -24,6 +28,8 @@ export function runtimeInfo(config: BerthConfig, version: string): Record<string
     cniBinDirs: config.network.cniBinDirs,
     defaultSubnet: config.network.defaultSubnet,
     logLevel: config.logLevel,
+    layerForm: layers.form,
+    layerFormReason: layers.reason,
   };
   return { config: JSON.stringify(shown) };
 }

@@ -27,7 +27,7 @@ type RuntimeStatus = Awaited<ReturnType<CriVerbs["runtimeStatus"]>>;
 
 /** Both conditions always: a client that gets fewer refuses the answer. */
 export function statusAnswer(
-  { runtimeReady, network, handlers, userNamespaces }: RuntimeStatus,
+  { runtimeReady, network, handlers, userNamespaces, layers }: RuntimeStatus,
   config: BerthConfig,
   verbose: boolean,
 ): proto.StatusResponse {
@@ -43,7 +43,7 @@ export function statusAnswer(
         },
       ],
     },
-    info: verbose ? runtimeInfo(config, version) : {},
+    info: verbose ? runtimeInfo(config, version, layers) : {},
     runtimeHandlers: handlers.map(({ name, features }) => ({
       name,
       features: { ...features, userNamespaces: userNamespaces && features.userNamespaces },

@@ -40,5 +40,7 @@ export async function info(deps: EngineDeps): Promise<InfoResponse> {
     apparmor: deps.host.apparmor,
     selinux: deps.host.selinux,
     handlers: handlersOf(deps.config),
+    layerForm: deps.layerForms.form,
+    layerFormReason: deps.layerForms.reason,
   };
 }

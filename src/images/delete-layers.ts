@@ -16,15 +16,15 @@ export function dropUnneededRows(deps: ImageDeps, layers: readonly Layer[]): Lay
   return unneeded;
 }
 
-/** Takes a layer's directory and its record off the disk. Missing ones are fine. */
+/** Takes a layer and its record off the disk. Missing ones are fine. */
 export async function removeLayer(deps: ImageDeps, number: number): Promise<void> {
   await deps.kernel.removeTree(deps.paths.layer(number));
   await deps.kernel.removeTree(deps.paths.layerRecord(number));
 }
 
 /**
- * Removes the directories of layers whose rows are gone. A failure is logged, not thrown: the sweep at the
- * next start finds every directory that has no row.
+ * Removes layers whose rows are gone. A failure is logged, not thrown: the sweep at the next start finds
+ * whatever has no row.
  */
 export async function removeLayerTrees(
   deps: ImageDeps,

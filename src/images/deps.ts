@@ -12,6 +12,7 @@ import type { EventSink } from "../types/events.ts";
 import type { ImageId } from "../types/ids.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { LayerDesk } from "./layer-desk.ts";
+import type { LayerForms } from "./layer-forms.ts";
 import { SnapshotRoom } from "./measure-layers.ts";
 import { ProgressBoard } from "./progress.ts";
 
@@ -22,6 +23,7 @@ export interface ImageDeps {
   readonly config: BerthConfig;
   readonly registry: RegistryClient;
   readonly events: EventSink;
+  readonly layerForms: LayerForms;
   /** Pulls in progress. */
   readonly pulls: SharedFlight<ImageId>;
   readonly desk: LayerDesk;

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { UnpackResult } from "../kernel/kernel.ts";
+import type { LayerForm, UnpackResult } from "../kernel/kernel.ts";
 import type { Call } from "../lib/call.ts";
 import { nowMicros } from "../lib/clock.ts";
 import { syncDirectory } from "../lib/durable-file.ts";
@@ -29,9 +29,9 @@ export interface LayerJob {
   readonly recorder: PullRecorder;
 }
 
-/** A layer's directory and its tar record: in staging, then in their places. */
+/** A layer, as a directory or an image in a file, and its tar record: in staging, then in their places. */
 export interface StagedLayer {
-  readonly directory: string;
+  readonly tree: string;
   readonly record: string;
 }
 
@@ -42,8 +42,8 @@ export interface StagedLayer {
  */
 export async function fetchLayer(job: LayerJob, source: LayerSource, signal: AbortSignal): Promise<Layer> {
   const record = job.recorder.layer(source);
-  const directory = join(job.deps.paths.staging, `layer-${randomBytes(12).toString("hex")}`);
-  const staged = { directory, record: `${directory}.record` };
+  const tree = join(job.deps.paths.staging, `layer-${randomBytes(12).toString("hex")}`);
+  const staged = { tree, record: `${tree}.record` };
   try {
     const { result, lease } = await unpackBlob(job, source, staged, signal, record);
     try {
@@ -59,7 +59,7 @@ export async function fetchLayer(job: LayerJob, source: LayerSource, signal: Abo
       lease?.release();
     }
   } catch (error) {
-    await removeQuietly(job, staged.directory, staged.record);
+    await removeQuietly(job, staged.tree, staged.record);
     throw error;
   }
 }
@@ -76,21 +76,21 @@ async function placeLayer(
   record.enter("sync");
   await call.observeStep("pullImage", "place-layer", "before");
   const number = reserveLayerNumber(deps.store);
-  const place: StagedLayer = { directory: deps.paths.layer(number), record: deps.paths.layerRecord(number) };
+  const place: StagedLayer = { tree: deps.paths.layer(number), record: deps.paths.layerRecord(number) };
   try {
     await moveDurably(staged.record, place.record);
-    await moveDurably(staged.directory, place.directory);
+    await moveDurably(staged.tree, place.tree);
     await call.observeStep("pullImage", "place-layer", "after");
     record.enter("commit");
     const layer = layerOf(number, source, result);
-    // Somebody whose pull had been given up may have been as quick: one directory per diff ID.
+    // Somebody whose pull had been given up may have been as quick: one layer per diff ID.
     const other = findLayer(deps.store, layer.diffId);
     if (other === undefined) deps.store.transaction(() => insertLayer(deps.store, layer))();
     else await removeLayer(deps, number);
     await call.observeStep("pullImage", "record-layer", "after");
     return other ?? layer;
   } catch (error) {
-    await removeQuietly(job, place.directory, place.record);
+    await removeQuietly(job, place.tree, place.record);
     signal.throwIfAborted();
     throw wrapError(`put layer "${source.descriptor.digest}" of ${job.what} into its place`, error);
   }
@@ -126,9 +126,13 @@ async function removeQuietly(job: LayerJob, ...paths: string[]): Promise<void> {
   }
 }
 
-/** A directory in staging, 0755 whatever the umask: a layer without an entry for "/" keeps it. */
-export async function makeLayerDirectory(path: string): Promise<void> {
+/**
+ * Room for a layer in staging: its directory, 0755 whatever the umask, because a layer without an entry for
+ * "/" keeps it. An image is made by whoever writes it.
+ */
+export async function prepareTree(path: string, form: LayerForm): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  if (form === "erofs") return;
   await mkdir(path);
   await chmod(path, 0o755);
 }

@@ -21,12 +21,12 @@ export interface RebuildReport {
 
 /**
  * Makes rows of the records of an empty database. A record counts only when its parts fit together and every
- * layer's directory is there; whether those hold what they should is for the check that follows every start.
+ * layer is there; whether those hold what they should is for the check that follows every start.
  */
 export async function rebuildImages(deps: ImageDeps, call: Call): Promise<RebuildReport> {
   const names = await namesIn(deps.paths.imageRecords);
   const present = new Set(await namesIn(dirname(deps.paths.layer(0))));
-  // Numbers that directories have must not be given again, whoever they belonged to.
+  // Numbers that layers on disk have must not be given again, whoever they belonged to.
   const numbers = [...present].map((name) => Number.parseInt(name, 36)).filter(Number.isSafeInteger);
   raiseLayerNumbers(deps.store, Math.max(0, ...numbers));
   const records: ImageRecord[] = [];

@@ -1,5 +1,5 @@
 // The layers of an image as blobs: in the form in which they came when that was kept, else as the very tar
-// that they were, made again from the directory and its record. Of an artifact the files themselves.
+// that they were, made again from what is on disk and its record. Of an artifact the files themselves.
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -93,11 +93,11 @@ async function savedLayer(
   if (kept && compressed) return { diffId, original, descriptor: original, open: openKept, path };
   const layer = findLayerRow(deps.store, diffId);
   if (layer === undefined) throw new BerthError("INTERNAL", `${doing}: layer "${diffId}" has no row`);
-  const [directory, record] = [deps.paths.layer(layer.number), deps.paths.layerRecord(layer.number)];
+  const [tree, record] = [deps.paths.layer(layer.number), deps.paths.layerRecord(layer.number)];
   const { lost, unpackedBytes } = await deps.kernel.readLayerRecord(record);
   if (lost === "") {
     const descriptor = { mediaType: mediaTypes.ociLayer, digest: diffId, size: unpackedBytes };
-    const open = () => markedWhenDamaged(deps, layer.number, deps.kernel.recreateLayer(directory, record));
+    const open = () => markedWhenDamaged(deps, layer.number, deps.kernel.recreateLayer(tree, record));
     return { diffId, original, descriptor, open };
   }
   if (kept) return { diffId, original, descriptor: original, open: openKept, path };

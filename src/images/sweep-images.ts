@@ -1,3 +1,4 @@
+import type { Dirent } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Call } from "../lib/call.ts";
@@ -8,22 +9,21 @@ import { deleteLayer, layerConditions, listLayers, setLayerDamage } from "../sto
 import { abandonedLayers, forgetRetired, retiredLayers } from "../store/retired-layers.ts";
 import type { Digest } from "../types/ids.ts";
 import type { ImageDeps } from "./deps.ts";
+import { isUnusableForm, unusableForm } from "./layer-forms.ts";
 import { unfinishedLayers } from "./sweep-unfinished.ts";
 
 export interface SweepReport {
   /** Directories and files removed: staged pieces, and what has no row. */
   readonly removed: number;
-  /**
-   * Diff IDs of layers whose directory is missing. Their images count as damaged until it is fetched again.
-   */
+  /** Diff IDs of layers that are not there: their images count as damaged until they are fetched again. */
   readonly missing: readonly Digest[];
 }
 
 /**
- * Makes rows and directories agree at start-up, before the first pull: makes the directories of images (the
+ * Makes rows and the disk agree at start-up, before the first pull: makes the directories of images (the
  * kubelet asks for the mount point before anything is pulled), empties staging, notes which layers are
- * missing, forgets layers that no image names and no interrupted pull will come back for, and removes what
- * has no row.
+ * missing or cannot be used on this host, forgets layers that no image names and no interrupted pull will
+ * come back for, and removes what has no row.
  */
 export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepReport> {
   const { paths, store } = deps;
@@ -41,12 +41,12 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
   }
   setPins(store, deps.config.images.pinned ?? []);
   for (const name of await readdir(paths.staging)) await remove(join(paths.staging, name));
-  const present = new Set(await readdir(layersDirectory));
+  const present = await readdir(layersDirectory, { withFileTypes: true });
   const missing = durably(store, () => {
     for (const layer of unfinishedLayers(deps)) deleteLayer(store, layer.number);
     for (const blob of unheldBlobs(store)) deleteBlob(store, blob.digest);
     forgetLayerBlobs(store);
-    return noteMissing(deps, call, present);
+    return noteUnusable(deps, call, present);
   });
   for (const number of abandonedLayers(store)) forgetRetired(store, number);
   const numbers = [...listLayers(store).map(({ number }) => number), ...retiredLayers(store)];
@@ -64,16 +64,27 @@ export async function sweepImages(deps: ImageDeps, call: Call): Promise<SweepRep
   return { removed, missing };
 }
 
-function noteMissing(deps: ImageDeps, call: Call, present: ReadonlySet<string>): Digest[] {
-  const missing = layerConditions(deps.store).filter(
-    ({ number }) => !present.has(basename(deps.paths.layer(number))),
-  );
-  for (const { number, diffId, damage } of missing) {
+/** Returns the diff IDs of layers that are missing. */
+function noteUnusable(deps: ImageDeps, call: Call, present: readonly Dirent[]): Digest[] {
+  const found = new Map(present.map((entry) => [entry.name, entry]));
+  const unusable = unusableForm(deps.layerForms);
+  const missing: Digest[] = [];
+  for (const { number, diffId, damage } of layerConditions(deps.store)) {
     const path = deps.paths.layer(number);
-    if (damage === null) call.log.error({ layer: diffId, path }, "a layer's directory is missing");
-    setLayerDamage(deps.store, number, "its directory is missing");
+    const entry = found.get(basename(path));
+    if (entry === undefined) {
+      if (damage === null) call.log.error({ layer: diffId, path }, "a layer is missing");
+      setLayerDamage(deps.store, number, "it is missing on disk");
+      missing.push(diffId);
+    } else if (entry.isFile() && unusable !== "") {
+      if (damage === null)
+        call.log.error({ layer: diffId, path, damage: unusable }, "a layer cannot be used");
+      setLayerDamage(deps.store, number, damage ?? unusable);
+    } else if (damage !== null && isUnusableForm(damage)) {
+      setLayerDamage(deps.store, number, null);
+    }
   }
-  return missing.map(({ diffId }) => diffId);
+  return missing;
 }
 
 /** Rows and files of kept blobs. */

@@ -1,14 +1,14 @@
-// The bytes of a layer into a directory, until they are the right ones: what has come stays on disk for
-// another try, and a host that sends something else is asked no more.
+// The bytes of a layer into a directory or an image, until they are the right ones: what has come stays on
+// disk for another try, and a host that sends something else is asked no more.
 
 import { createHash } from "node:crypto";
 import type { PartialLease } from "../blobs/partials.ts";
-import type { LayerUnpack, UnpackResult } from "../kernel/kernel.ts";
-import { BerthError, messageOf, wrapError } from "../lib/errors.ts";
+import type { LayerForm, LayerUnpack, UnpackResult } from "../kernel/kernel.ts";
+import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
 import { releaseBuffer } from "../lib/release-buffer.ts";
 import type { TransferObserver } from "../registry/client.ts";
 import { RegistryFailure } from "../registry/failure.ts";
-import { type LayerJob, makeLayerDirectory, type StagedLayer } from "./fetch-layer.ts";
+import { type LayerJob, prepareTree, type StagedLayer } from "./fetch-layer.ts";
 import { wantsBlob } from "./keep-blobs.ts";
 import type { LayerRecorder } from "./pull-recorder.ts";
 import type { LayerSource } from "./read-image.ts";
@@ -34,13 +34,19 @@ class WrongContent extends Error {
 /** The blob is the one that was asked for, and still not what the image says of it. */
 class WrongImage extends BerthError {}
 
+/** The layer is one that an image cannot hold. */
+class UnfitForm extends BerthError {}
+
 export interface UnpackedBlob {
   readonly result: UnpackResult;
   /** What was kept of the blob: to be dropped when the layer is recorded, and released. */
   readonly lease: PartialLease | null;
 }
 
-/** Unpacks into what `staged` names, which is made, and made anew for each try. */
+/**
+ * Unpacks into what `staged` names, which is made, and made anew for each try: in the form of new layers, or
+ * as a directory when an image cannot hold the layer. So is an artifact's: its file can be the kept blob.
+ */
 export async function unpackBlob(
   job: LayerJob,
   source: LayerSource,
@@ -51,12 +57,20 @@ export async function unpackBlob(
   const liars = new Set<string>();
   let first: WrongContent | undefined;
   let wasMixed = false;
+  let form = source.file === undefined ? job.deps.layerForms.form : "directory";
   for (;;) {
-    await makeLayerDirectory(staged.directory);
+    await prepareTree(staged.tree, form);
     try {
-      return await tryOnce(job, source, staged, signal, record, liars);
+      return await tryOnce(job, source, { ...staged, form }, signal, record, liars);
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof UnfitForm) {
+        const layer = source.descriptor.digest;
+        job.call.log.info({ image: job.what, layer, error: error.message }, "unpack as a directory instead");
+        form = "directory";
+        await removeStaged(job, staged);
+        continue;
+      }
       if (!(error instanceof WrongContent)) throw first?.failure ?? error;
       // The first failure tells most: it is the one that is thrown when everybody has been asked.
       first ??= error;
@@ -66,15 +80,21 @@ export async function unpackBlob(
       const [liar] = error.endpoints;
       if ((!error.isMixed || wasMixed) && liar !== undefined) liars.add(liar);
       wasMixed ||= error.isMixed;
-      for (const path of [staged.directory, staged.record]) await job.deps.kernel.removeTree(path);
+      await removeStaged(job, staged);
     }
   }
 }
 
+async function removeStaged(job: LayerJob, { tree, record }: StagedLayer): Promise<void> {
+  for (const path of [tree, record]) await job.deps.kernel.removeTree(path);
+}
+
+type StagedForm = StagedLayer & { readonly form: LayerForm };
+
 async function tryOnce(
   job: LayerJob,
   source: LayerSource,
-  staged: StagedLayer,
+  staged: StagedForm,
   signal: AbortSignal,
   record: LayerRecorder,
   liars: ReadonlySet<string>,
@@ -112,14 +132,15 @@ class Attempt {
 
   /** Rejects with WrongContent when what came is not what was asked for. */
   async run(
-    staged: StagedLayer,
+    staged: StagedForm,
     liars: ReadonlySet<string>,
     lease: PartialLease | null,
   ): Promise<UnpackResult> {
     const { maxLayerUnpackedBytes, maxLayerEntries } = this.#job.deps.config.images;
     const limits = { maxUnpackedBytes: maxLayerUnpackedBytes, maxEntries: maxLayerEntries };
     const files = { recordFile: staged.record, ...(lease === null ? {} : { blobFile: lease.path }) };
-    const unpack = this.#job.deps.kernel.unpackLayer(staged.directory, limits, files, this.#source.file);
+    const { kernel } = this.#job.deps;
+    const unpack = kernel.unpackLayer(staged.tree, limits, files, this.#source.file, staged.form);
     const stop = () => void abortUnpack(this.#job, unpack);
     this.#signal.addEventListener("abort", stop, { once: true });
     try {
@@ -131,7 +152,7 @@ class Attempt {
     } catch (error) {
       await abortUnpack(this.#job, unpack);
       this.#signal.throwIfAborted();
-      throw this.#failureOf(error);
+      throw this.#failureOf(error, staged.form);
     } finally {
       this.#signal.removeEventListener("abort", stop);
     }
@@ -211,11 +232,12 @@ class Attempt {
     );
   }
 
-  #failureOf(error: unknown): Error {
+  #failureOf(error: unknown, form: LayerForm): Error {
     if (error instanceof RegistryFailure || error instanceof WrongImage) return error;
     const isOurs = error instanceof BerthError && error.code === "DATA_LOSS";
     const doing = `unpack layer "${this.#source.descriptor.digest}" of ${this.#job.what}`;
     const failure = isOurs ? error : wrapError(doing, error);
+    if (form === "erofs" && errnoOf(error) === "EOVERFLOW") return new UnfitForm("INTERNAL", failure.message);
     // What the unpacker cannot make sense of may be another blob.
     if (!isOurs && failure.code !== "INVALID_ARGUMENT") return failure;
     const isMixed = this.#resumeAt > 0 || this.#answers > 1;

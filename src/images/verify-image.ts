@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import { lstat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LayerComparison } from "../kernel/kernel.ts";
 import { type Call, throwIfAborted } from "../lib/call.ts";
@@ -10,6 +11,7 @@ import { getImage, imageIds, imagesOfLayer } from "../store/images.ts";
 import { findLayerRow, type LayerCondition, layersOfImage, setLayerDamage } from "../store/layers.ts";
 import type { Digest } from "../types/ids.ts";
 import type { ImageDeps } from "./deps.ts";
+import { isUnusableForm, unusableForm } from "./layer-forms.ts";
 import { resolveImage } from "./resolve-image.ts";
 
 export interface LayerVerdict {
@@ -76,10 +78,12 @@ async function verifyLayer(
   full: boolean,
 ): Promise<LayerVerdict> {
   const found = await compare(deps, layer, full);
-  // Repaired or removed meanwhile: the verdict is about a directory that nobody uses any more.
+  // Repaired or removed meanwhile: the verdict is about a copy that nobody uses any more.
   if (findLayerRow(deps.store, layer.diffId)?.number === layer.number) {
-    if (found.damage !== "") setLayerDamage(deps.store, layer.number, found.damage);
-    else if (full) setLayerDamage(deps.store, layer.number, null);
+    // What this host cannot use was noted at the start, unless something else is wrong with it, too.
+    const isNew = found.damage !== "" && !isUnusableForm(found.damage);
+    if (isNew) setLayerDamage(deps.store, layer.number, found.damage);
+    else if (full && found.damage === "") setLayerDamage(deps.store, layer.number, null);
   }
   if (full) await verifyBlob(deps, call, layer.blobDigest);
   const images = imagesOfLayer(deps.store, layer.number).map((id) => {
@@ -97,10 +101,12 @@ async function compare(
   { number, diffId, tarDigest }: Pick<LayerCondition, "number" | "diffId" | "tarDigest">,
   full: boolean,
 ): Promise<Found> {
-  const [directory, record] = [deps.paths.layer(number), deps.paths.layerRecord(number)];
+  const [tree, record] = [deps.paths.layer(number), deps.paths.layerRecord(number)];
+  const unusable = unusableForm(deps.layerForms);
   try {
+    if (unusable !== "" && (await lstat(tree)).isFile()) return { damage: unusable, entries: [] };
     const { kernel } = deps;
-    const result = full ? kernel.verifyLayer(directory, record) : kernel.checkLayer(directory, record);
+    const result = full ? kernel.verifyLayer(tree, record) : kernel.checkLayer(tree, record);
     return foundIn(await result, tarDigest ?? diffId, full);
   } catch (error) {
     const isData = error instanceof BerthError && error.code === "DATA_LOSS";

@@ -1,4 +1,5 @@
 import type { HandlerStatus } from "../handlers/handlers.ts";
+import type { ImageDeps } from "../images/deps.ts";
 import type { NetworkStatus } from "../network/driver.ts";
 import type { PodDeps } from "./deps.ts";
 
@@ -9,6 +10,8 @@ export interface RuntimeStatus {
   readonly handlers: readonly HandlerStatus[];
   /** Pods can have user namespaces, with their own network or the host's. */
   readonly userNamespaces: boolean;
+  /** What new layers of images become, and why. */
+  readonly layers: { readonly form: string; readonly reason: string };
 }
 
 /**
@@ -16,8 +19,10 @@ export interface RuntimeStatus {
  * itself.
  */
 export async function runtimeStatus(
-  deps: Pick<PodDeps, "network" | "handlers" | "userNamespacesMissing">,
+  deps: Pick<PodDeps, "network" | "handlers" | "userNamespacesMissing"> & Pick<ImageDeps, "layerForms">,
 ): Promise<RuntimeStatus> {
   const [network, handlers] = await Promise.all([deps.network.status(), deps.handlers.list()]);
-  return { runtimeReady: true, network, handlers, userNamespaces: deps.userNamespacesMissing === "" };
+  const { form, reason } = deps.layerForms;
+  const userNamespaces = deps.userNamespacesMissing === "";
+  return { runtimeReady: true, network, handlers, userNamespaces, layers: { form, reason } };
 }

@@ -1,5 +1,5 @@
-// SQL of `layers`. A row exists only when the layer's directory is complete and synced. What a check finds
-// wrong with the directory later is its damage: such a layer counts as missing until a new copy replaces it.
+// SQL of `layers`. A row exists only when the layer is complete on disk and synced. What a check finds wrong
+// with it later is its damage: such a layer counts as missing until a new copy replaces it.
 
 import { BerthError } from "../lib/errors.ts";
 import type { Digest, ImageId } from "../types/ids.ts";
@@ -24,7 +24,7 @@ interface LayerRow {
 
 /**
  * A layer number that nothing had before, not even a layer deleted since. It is taken without a row,
- * because the directory has to be in place before the row.
+ * because the layer has to be in place before the row.
  */
 export function reserveLayerNumber(store: Store): number {
   const bump = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'layers' RETURNING seq";
@@ -97,14 +97,14 @@ export function listLayers(store: Store): Layer[] {
 
 /**
  * Adds the row unless it is there. A damaged layer of the same diff ID is replaced: every image gets the new
- * one, and the old directory is kept for the containers that have it. Throws when a sound layer of the diff
- * ID has another directory. Must run inside a transaction.
+ * one, and the old copy is kept for the containers that have it. Throws when a sound layer of the diff
+ * ID has another number. Must run inside a transaction.
  */
 export function insertLayer(store: Store, layer: Layer): void {
   const row = statement<LayerRow>(store, "SELECT * FROM layers WHERE diff_id = ?").get(layer.diffId);
   if (row?.number === layer.number) return;
   if (row !== undefined && row.damage === null) {
-    throw new BerthError("INTERNAL", `record layer "${layer.diffId}": it has the directory of another pull`);
+    throw new BerthError("INTERNAL", `record layer "${layer.diffId}": it is there from another pull`);
   }
   if (row !== undefined) {
     retireLayer(store, row.number);

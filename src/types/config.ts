@@ -91,7 +91,11 @@ export interface CollectionConfig {
   readonly intervalMs: number;
 }
 
+/** How new layers are kept: "auto" is "erofs" where this host can use such layers, else "directory". */
+export type LayerFormat = "auto" | "directory" | "erofs";
+
 export interface ImagesConfig extends ImageLimits {
+  readonly layerFormat: LayerFormat;
   /** Keep layers in the form in which the registry sent them, beside the unpacked ones. */
   readonly keepBlobs: boolean;
   readonly pinned: readonly ImagePin[];

@@ -60,7 +60,7 @@ export type ListedImage = Pick<Image, "id" | "size" | "pulledAt" | "pinned" | "r
   readonly artifactType: string;
 };
 
-/** A row of `layers`: one unpacked, synced directory. */
+/** A row of `layers`: one unpacked, synced directory or image. */
 export interface Layer {
   readonly number: number;
   /** Digest of its tar; of an artifact's file what stands for it (filesOfArtifact). */

@@ -25,6 +25,7 @@ async function run(context: Context, parsed: Parsed): Promise<number> {
     ["Containers", `${info.containers} (${info.containersRunning} running)`],
     ["Pods", info.pods],
     ["Images", info.images],
+    ["Layers", `${info.layerForm} (${info.layerFormReason})`],
     ["Network", info.networkReady ? "ready" : `not ready: ${info.networkMessage}`],
     ["Runtimes", info.handlers.map(describeHandler).join(", ")],
     ["Cgroup driver", info.cgroupDriver],

@@ -87,7 +87,7 @@ describe.each(["docker", "oci"] as const)("saved in the form %s", (format) => {
       `${registry.host}/e2e/app:1`,
       "docker.io/library/mine:2",
     ]);
-    expect(treeOf(other, id, root)).toBe(oracle);
+    expect(await treeOf(other, id, root)).toBe(oracle);
     expect(await verifyImage(other, call, { full: true })).toMatchObject(Array(3).fill({ damage: "" }));
   });
 
@@ -146,7 +146,7 @@ it.each([
   const compressed = Readable.from(createReadStream(path)).pipe(compressor());
   const loaded = await loadImage(other, call, compressed);
   expect(loaded).toEqual([{ id, references: [] }]);
-  expect(treeOf(other, id, root)).toBe(oracle);
+  expect(await treeOf(other, id, root)).toBe(oracle);
 });
 
 it("an import is a root file system with the config that was asked for", async () => {
@@ -176,11 +176,11 @@ it("an import is a root file system with the config that was asked for", async (
       workingDir: "/etc",
     },
   });
-  expect(treeOf(deps, id, root)).toBe(describeTree(rootfs));
+  expect(await treeOf(deps, id, root)).toBe(describeTree(rootfs));
   const saved = await save(["mine"], "oci");
   await removeImage(deps, call, id);
   await loadImage(deps, call, createReadStream(saved));
-  expect(treeOf(deps, id, root)).toBe(describeTree(rootfs));
+  expect(await treeOf(deps, id, root)).toBe(describeTree(rootfs));
 });
 
 it("an archive that breaks off in the middle leaves nothing", async () => {

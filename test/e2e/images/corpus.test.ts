@@ -10,9 +10,11 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import type { ImageDeps } from "../../../src/images/deps.ts";
 import { imageStatus } from "../../../src/images/image-status.ts";
 import { loadImage } from "../../../src/images/load-image.ts";
+import type { LayerForm } from "../../../src/kernel/kernel.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { gnuLongName, makeTar, type TarEntrySpec, tarEntry } from "../../kernel/layers/tar-builder.ts";
-import { makeDeps } from "./support/deps.ts";
+import { makeDeps, usableForms } from "./support/deps.ts";
+import { isImage, withLayers } from "./support/layers.ts";
 import { packLayout, unpackWithUmoci } from "./support/umoci-image.ts";
 
 type Layer = readonly (TarEntrySpec | Buffer)[] | Buffer;
@@ -180,9 +182,12 @@ function describeTree(directory: string): string {
 }
 
 /** The image's tree as containers see it, described inside a mount namespace of its own. */
-function describeImage(deps: ImageDeps, id: string): string {
-  const image = imageStatus(deps, id);
-  const lower = [...(image?.layers ?? [])].reverse().map((number) => deps.paths.layer(number));
+async function describeImage(deps: ImageDeps, id: string): Promise<string> {
+  const numbers = [...(imageStatus(deps, id)?.layers ?? [])].reverse();
+  return await withLayers(deps, numbers, (roots) => describeOverlay(deps, roots));
+}
+
+function describeOverlay(deps: ImageDeps, lower: readonly string[]): string {
   const empty = join(deps.paths.root, "empty");
   mkdirSync(empty);
   const mount = `mount -t overlay overlay -o "lowerdir=$2:$3" /mnt; set -- /mnt`;
@@ -193,17 +198,11 @@ function describeImage(deps: ImageDeps, id: string): string {
 }
 
 let root: string;
-let deps: ImageDeps;
 
 beforeEach(() => {
   root = mkdtempSync("/tmp/berth-e2e-corpus-");
-  deps = makeDeps(join(root, "berth"), {});
 });
-afterEach(async () => {
-  await deps.registry.close();
-  deps.store.close();
-  rmSync(root, { recursive: true, force: true });
-});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 it.each(Object.entries(corpus))("%s", async (_name, layers) => {
   const layout = join(root, "layout");
@@ -212,12 +211,23 @@ it.each(Object.entries(corpus))("%s", async (_name, layers) => {
   expect(oracle.split("\n").length).toBeGreaterThan(3);
   const archive = join(root, "archive.tar");
   packLayout(layout, archive);
-  const [loaded] = await loadImage(deps, backgroundCall(), createReadStream(archive));
-  const found = describeImage(deps, loaded?.id ?? "");
-  expect(found.split("\n")).toEqual(oracle.split("\n"));
-  // And every layer is sound and can be made again.
-  for (const number of imageStatus(deps, loaded?.id ?? "")?.layers ?? []) {
-    const [directory, record] = [deps.paths.layer(number), deps.paths.layerRecord(number)];
-    expect((await deps.kernel.verifyLayer(directory, record)).damaged).toEqual([]);
-  }
+  for (const form of usableForms) await compare(form, archive, oracle);
 });
+
+async function compare(form: LayerForm, archive: string, oracle: string): Promise<void> {
+  const deps = makeDeps(join(root, form), {}, { form });
+  try {
+    const [loaded] = await loadImage(deps, backgroundCall(), createReadStream(archive));
+    const found = await describeImage(deps, loaded?.id ?? "");
+    expect(found.split("\n"), form).toEqual(oracle.split("\n"));
+    // And every layer is of the form, is sound and can be made again.
+    for (const number of imageStatus(deps, loaded?.id ?? "")?.layers ?? []) {
+      const [tree, record] = [deps.paths.layer(number), deps.paths.layerRecord(number)];
+      expect(isImage(tree)).toBe(form === "erofs");
+      expect((await deps.kernel.verifyLayer(tree, record)).damaged).toEqual([]);
+    }
+  } finally {
+    await deps.registry.close();
+    deps.store.close();
+  }
+}

@@ -1,7 +1,7 @@
 // The daemon dies at every step of a pull: what the next start finds is whole or gone.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkLayers } from "../../../src/images/check-layers.ts";
@@ -15,7 +15,8 @@ import { listBlobs } from "../../../src/store/blobs.ts";
 import { listImageRows } from "../../../src/store/images.ts";
 import { makeArtifact, pushArtifact } from "../../images/artifact.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
-import { makeDeps } from "./support/deps.ts";
+import { hostForms, makeDeps, usableForms } from "./support/deps.ts";
+import { harmLayer } from "./support/layers.ts";
 import { makeUmociImage, pushLayout } from "./support/umoci-image.ts";
 
 let registry: TestRegistry;
@@ -43,9 +44,10 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const namesIn = (path: string) => readdirSync(path, { withFileTypes: true }).map(({ name }) => name);
 
-function die(...args: string[]): void {
+function die(reference: string, step: string, when: string, form: string, ...more: string[]): void {
   const script = join(import.meta.dirname, "support/pull-and-die.ts");
-  const died = spawnSync(process.execPath, [script, root, ...args], { encoding: "utf8" });
+  const args = [script, root, reference, step, when, form, ...more];
+  const died = spawnSync(process.execPath, args, { encoding: "utf8" });
   expect(died.signal, died.stderr).toBe("SIGKILL");
 }
 
@@ -68,7 +70,7 @@ describe.each([
     ["record", "after"],
   ])("death %s %s", async (step, when) => {
     const reference = `${registry.host}/${name}`;
-    die(reference, step, when);
+    die(reference, step, when, hostForms.form);
     const deps = makeDeps(root, {}, { keepBlobs: true });
     try {
       await sweepImages(deps, backgroundCall());
@@ -91,38 +93,43 @@ describe.each([
   });
 });
 
-it.each([
+const deaths = [
   ["unpack-layers", "before"],
   ["place-layer", "before"],
   ["place-layer", "after"],
   ["record-layer", "after"],
   ["commit", "before"],
   ["commit", "after"],
-])("death %s %s of a repair leaves the damaged layer or the mended one", async (step, when) => {
-  const reference = `${registry.host}/e2e/app:v1`;
-  const begin = makeDeps(root, {});
-  await pullImage(begin, backgroundCall(), { image: reference });
-  const [image] = listImageRows(begin.store);
-  truncateSync(join(begin.paths.layer(image?.layers[0] ?? 0), "usr/share/big"), 0);
-  await verifyImage(begin, backgroundCall(), { full: false });
-  await begin.registry.close();
-  begin.store.close();
-  die(reference, step, when, "repair");
-  const deps = makeDeps(root, {});
-  try {
-    await sweepImages(deps, backgroundCall());
-    const verdicts = await verifyImage(deps, backgroundCall(), { full: true });
-    const sound = verdicts.every(({ damage }) => damage === "");
-    expect(imageStatus(deps, reference) === null).toBe(!sound);
-    await repairImage(deps, backgroundCall(), {});
-    expect(imageStatus(deps, reference)?.id).toBe(image?.id);
-    expect(await verifyImage(deps, backgroundCall(), { full: true })).toMatchObject(
-      Array(3).fill({ damage: "" }),
-    );
-    expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
-    expect(namesIn(dirname(deps.paths.layerRecord(0)))).toHaveLength(3);
-  } finally {
-    await deps.registry.close();
-    deps.store.close();
-  }
-});
+] as const;
+
+it.each(usableForms.flatMap((form) => deaths.map(([step, when]) => [step, when, form] as const)))(
+  "death %s %s of a repair (%s) leaves the damaged layer or the mended one",
+  async (step, when, form) => {
+    const reference = `${registry.host}/e2e/app:v1`;
+    const begin = makeDeps(root, {}, { form });
+    await pullImage(begin, backgroundCall(), { image: reference });
+    const [image] = listImageRows(begin.store);
+    harmLayer(begin.paths.layer(image?.layers[0] ?? 0), "usr/share/big");
+    await verifyImage(begin, backgroundCall(), { full: false });
+    await begin.registry.close();
+    begin.store.close();
+    die(reference, step, when, form, "repair");
+    const deps = makeDeps(root, {}, { form });
+    try {
+      await sweepImages(deps, backgroundCall());
+      const verdicts = await verifyImage(deps, backgroundCall(), { full: true });
+      const sound = verdicts.every(({ damage }) => damage === "");
+      expect(imageStatus(deps, reference) === null).toBe(!sound);
+      await repairImage(deps, backgroundCall(), {});
+      expect(imageStatus(deps, reference)?.id).toBe(image?.id);
+      expect(await verifyImage(deps, backgroundCall(), { full: true })).toMatchObject(
+        Array(3).fill({ damage: "" }),
+      );
+      expect(namesIn(dirname(deps.paths.layer(0)))).toHaveLength(3);
+      expect(namesIn(dirname(deps.paths.layerRecord(0)))).toHaveLength(3);
+    } finally {
+      await deps.registry.close();
+      deps.store.close();
+    }
+  },
+);

@@ -71,7 +71,7 @@ describe("a pull through a mirror", () => {
       repoTags: [reference],
       config: { user: "1000:2000" },
     });
-    expect(treeOf(deps, reference, root)).toBe(oracle);
+    expect(await treeOf(deps, reference, root)).toBe(oracle);
     expect(readdirSync(deps.paths.staging)).toEqual([]);
   });
 
@@ -168,6 +168,6 @@ it.each([
   const archive = join(root, "archive.tar");
   make(archive);
   const [loaded] = await loadImage(deps, backgroundCall(), createReadStream(archive));
-  expect(treeOf(deps, loaded?.id ?? "", root)).toBe(oracle);
+  expect(await treeOf(deps, loaded?.id ?? "", root)).toBe(oracle);
   expect(readdirSync(deps.paths.staging)).toEqual([]);
 });

@@ -14,6 +14,7 @@ import type { RegistryClient } from "../../../src/registry/client.ts";
 import type { StreamTarget } from "../../../src/streaming/target.ts";
 import { startServer } from "../cli/server.ts";
 import { makeWorld, type World } from "../containers/world.ts";
+import { layerForms } from "../images/support/bench.ts";
 
 export interface LogLine {
   readonly level: string;
@@ -45,7 +46,8 @@ export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   const world = makeWorld();
   const { store, kernel, paths, config, events } = world.deps;
   // Nothing here reaches a registry.
-  const images = makeImageDeps({ store, kernel, paths, config, registry: {} as RegistryClient, events });
+  const registry = {} as RegistryClient;
+  const images = makeImageDeps({ store, kernel, paths, config, registry, events, layerForms });
   const verbs = { ...bindVerbs({ ...images, ...world.deps }), ...changes };
   const log: LogLine[] = [];
   const line = (level: string) => (fields: object, message: string) =>

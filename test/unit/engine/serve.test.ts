@@ -16,6 +16,7 @@ import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import type { RegistryClient } from "../../../src/registry/client.ts";
 import { startServer } from "../cli/server.ts";
 import { containerConfig, IMAGE_ID, makeWorld, podConfig, type World } from "../containers/world.ts";
+import { layerForms } from "../images/support/bench.ts";
 
 interface Engine {
   readonly world: World;
@@ -27,7 +28,7 @@ async function makeEngine(): Promise<Engine> {
   const { store, kernel, paths, config, events } = world.deps;
   // Nothing here reaches a registry.
   const registry = {} as RegistryClient;
-  const images = makeImageDeps({ store, kernel, paths, config, registry, events });
+  const images = makeImageDeps({ store, kernel, paths, config, registry, events, layerForms });
   const engineEvents = new EngineEvents(world.deps);
   world.onEvent = engineEvents.onEvent;
   const server = await startServer((grpc) => serveEngine(grpc, { ...images, ...world.deps, engineEvents }));

@@ -200,7 +200,7 @@ describe("sweepImages", () => {
       missing: [sha256(Buffer.from("two"))],
     });
     expect(imageStatus(bench.deps, "reg.test/a/b:v1")).toBeNull();
-    expect(() => refuseDamaged(bench.deps.store, broken!, "use it")).toThrow("directory is missing");
+    expect(() => refuseDamaged(bench.deps.store, broken!, "use it")).toThrow("it is missing on disk");
     expect(imageStatus(bench.deps, "reg.test/a/c:v1")).not.toBeNull();
     expect(await pull("reg.test/a/b:v1")).toBe(id);
     const mended = imageStatus(bench.deps, "reg.test/a/b:v1");

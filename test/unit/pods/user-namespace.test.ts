@@ -7,6 +7,7 @@ import { runPodSandbox } from "../../../src/pods/run-pod-sandbox.ts";
 import { runtimeStatus } from "../../../src/pods/runtime-status.ts";
 import type { IdMapping } from "../../../src/types/pod.ts";
 import { makeWorld, podConfig, type World } from "../containers/world.ts";
+import { layerForms } from "../images/support/bench.ts";
 import { allPods } from "../support/all-rows.ts";
 
 beforeEach((ctx) => {
@@ -72,5 +73,5 @@ test("a host that cannot do it refuses and says so in its status", async () => {
     message: expect.stringContaining("overlay"),
   });
   expect(allPods(world.deps.store)).toEqual([]);
-  expect((await runtimeStatus(world.deps)).userNamespaces).toBe(false);
+  expect((await runtimeStatus({ ...world.deps, layerForms })).userNamespaces).toBe(false);
 });

@@ -87,10 +87,10 @@ it("never gives a layer number twice", () => {
   expect(reserveLayerNumber(store)).toBe(4);
 });
 
-it("keeps one directory per diff ID", () => {
+it("keeps one copy per diff ID", () => {
   insertLayer(store, layer(1, "a"));
   insertLayer(store, layer(1, "a"));
-  expect(() => insertLayer(store, layer(2, "a"))).toThrow("directory of another pull");
+  expect(() => insertLayer(store, layer(2, "a"))).toThrow("there from another pull");
   expect(findLayer(store, digest("a"))).toEqual(layer(1, "a"));
 });
 

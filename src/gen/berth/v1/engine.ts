@@ -48,6 +48,10 @@ export interface InfoResponse {
   selinux: boolean;
   /** The default one first. */
   handlers: HandlerInfo[];
+  /** What new layers of images become: "directory" or "erofs". */
+  layerForm: string;
+  /** Why it is that one. */
+  layerFormReason: string;
 }
 
 export interface HandlerInfo {
@@ -472,6 +476,8 @@ function createBaseInfoResponse(): InfoResponse {
     apparmor: false,
     selinux: false,
     handlers: [],
+    layerForm: "",
+    layerFormReason: "",
   };
 }
 
@@ -527,6 +533,12 @@ export const InfoResponse: MessageFns<InfoResponse> = {
     }
     for (const v of message.handlers) {
       HandlerInfo.encode(v!, writer.uint32(138).fork()).join();
+    }
+    if (message.layerForm !== "") {
+      writer.uint32(146).string(message.layerForm);
+    }
+    if (message.layerFormReason !== "") {
+      writer.uint32(154).string(message.layerFormReason);
     }
     return writer;
   },
@@ -680,6 +692,22 @@ export const InfoResponse: MessageFns<InfoResponse> = {
             message.handlers.push(HandlerInfo.decode(reader, reader.uint32()));
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.layerForm = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.layerFormReason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -714,6 +742,8 @@ export const InfoResponse: MessageFns<InfoResponse> = {
     message.apparmor = object.apparmor ?? false;
     message.selinux = object.selinux ?? false;
     message.handlers = object.handlers?.map((e) => HandlerInfo.fromPartial(e)) || [];
+    message.layerForm = object.layerForm ?? "";
+    message.layerFormReason = object.layerFormReason ?? "";
     return message;
   },
 };

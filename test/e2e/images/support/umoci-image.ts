@@ -8,6 +8,7 @@ import { gunzipSync, zstdCompressSync } from "node:zlib";
 import type { ImageDeps } from "../../../../src/images/deps.ts";
 import { imageStatus } from "../../../../src/images/image-status.ts";
 import type { Descriptor, ImageIndex, ImageManifest } from "../../../../src/types/oci-image.ts";
+import { withLayers } from "./layers.ts";
 
 /** A layout below `folder` with one image "t" of three layers: files, removals, replaced things. */
 export function makeUmociImage(folder: string): string {
@@ -95,11 +96,14 @@ export function run(command: string, ...args: string[]): string {
 }
 
 /** The image's tree as overlay shows it, from inside a mount namespace of its own. */
-export function treeOf(deps: ImageDeps, reference: string, folder: string): string {
-  const image = imageStatus(deps, reference);
-  const lower = [...(image?.layers ?? [])].reverse().map((number) => deps.paths.layer(number));
+export async function treeOf(deps: ImageDeps, reference: string, folder: string): Promise<string> {
+  const numbers = [...(imageStatus(deps, reference)?.layers ?? [])].reverse();
+  return await withLayers(deps, numbers, (roots) => describeOverlay(roots, folder));
+}
+
+function describeOverlay(roots: readonly string[], folder: string): string {
   // An overlay without an upper directory wants two lower ones.
-  lower.push(mkdtempSync(join(folder, "empty-")));
+  const lower = [...roots, mkdtempSync(join(folder, "empty-"))];
   const target = mkdtempSync(join(folder, "merged-"));
   const script = 'mount -t overlay overlay -o "lowerdir=$1" "$2" && cp -a --preserve=all "$2/." "$3"';
   const copy = mkdtempSync(join(folder, "copy-"));

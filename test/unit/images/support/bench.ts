@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type ImageDeps, makeImageDeps } from "../../../../src/images/deps.ts";
+import type { LayerForms } from "../../../../src/images/layer-forms.ts";
 import type { LayerKernel } from "../../../../src/kernel/kernel.ts";
 import { type Call, silentLogger } from "../../../../src/lib/call.ts";
 import { makePaths } from "../../../../src/paths.ts";
@@ -21,6 +22,9 @@ export interface Bench {
   close(): Promise<void>;
 }
 
+/** Directories, on a host that could use images. */
+export const layerForms: LayerForms = { form: "directory", reason: "a test", erofsMissing: "" };
+
 export const testLimits = {
   maxManifestBytes: 65_536,
   maxConfigBytes: 65_536,
@@ -34,6 +38,7 @@ export function makeBench(
   kernel: LayerKernel,
   registry: RegistryConfig = { hosts: {} },
   timings: Partial<Timings> = {},
+  forms: Partial<LayerForms> = {},
 ): Bench {
   const root = mkdtempSync(join(tmpdir(), "berth-images-"));
   const paths = makePaths(root, join(root, "run"), join(root, "sock"));
@@ -42,7 +47,8 @@ export function makeBench(
   const events: BerthEvent[] = [];
   const config = { images: testLimits, registry } as BerthConfig;
   const sink = (event: BerthEvent) => void events.push(event);
-  const deps = makeImageDeps({ store, kernel, paths, config, registry: client, events: sink });
+  const parts = { store, kernel, paths, config, registry: client, events: sink };
+  const deps = makeImageDeps({ ...parts, layerForms: { ...layerForms, ...forms } });
   return {
     deps,
     events,

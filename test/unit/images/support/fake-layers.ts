@@ -4,7 +4,13 @@ import { createHash } from "node:crypto";
 import { appendFile, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import type { FramedFile, LayerKernel, LayerUnpack, UnpackFiles } from "../../../../src/kernel/kernel.ts";
+import type {
+  FramedFile,
+  LayerForm,
+  LayerKernel,
+  LayerUnpack,
+  UnpackFiles,
+} from "../../../../src/kernel/kernel.ts";
 import { BerthError, KernelError } from "../../../../src/lib/errors.ts";
 import type { Digest } from "../../../../src/types/ids.ts";
 
@@ -14,6 +20,8 @@ export function sha256(bytes: Uint8Array): Digest {
 
 export interface FakeLayers extends LayerKernel {
   unpacks: number;
+  /** An image cannot hold the layer whose tar this takes. */
+  overflows: (tar: Buffer) => boolean;
   /** Called before each finish, for tests that hold it up or make it fail. */
   beforeFinish: () => Promise<void>;
 }
@@ -21,10 +29,11 @@ export interface FakeLayers extends LayerKernel {
 export function fakeLayers(): FakeLayers {
   const fake: FakeLayers = {
     unpacks: 0,
+    overflows: () => false,
     beforeFinish: async () => {},
-    unpackLayer(directory, _limits, files = {}, file) {
+    unpackLayer(path, _limits, files = {}, file, form = "directory") {
       fake.unpacks++;
-      return new FakeUnpack(directory, files, fake, file);
+      return new FakeUnpack({ path, form }, files, fake, file);
     },
     async readLayerRecord(path) {
       return JSON.parse(await readFile(path, "utf8"));
@@ -35,8 +44,8 @@ export function fakeLayers(): FakeLayers {
     async verifyLayer(directory, record) {
       return await compare(fake, directory, record);
     },
-    async *recreateLayer(directory) {
-      yield await readFile(join(directory, "content.tar"));
+    async *recreateLayer(tree) {
+      yield await readFile(await contentOf(tree));
     },
     async makeSnapshot() {},
     async removeTree(path) {
@@ -44,12 +53,15 @@ export function fakeLayers(): FakeLayers {
     },
     async readBeneath(layers, path, maxBytes) {
       for (const layer of layers) {
-        const bytes = await readFile(join(layer, path)).catch(() => null);
+        const tree = await contentOf(layer);
+        const bytes = await readFile(tree === layer ? layer : join(layer, path)).catch(() => null);
         if (bytes !== null) return bytes.subarray(0, maxBytes);
       }
       return null;
     },
     async treeUsage(path) {
+      const facts = await stat(path);
+      if (facts.isFile()) return { bytes: facts.size, inodes: 1 };
       const names = await readdir(path);
       const sizes = await Promise.all(names.map(async (name) => (await stat(join(path, name))).size));
       return { bytes: sizes.reduce((sum, size) => sum + size, 0), inodes: names.length };
@@ -67,26 +79,37 @@ export function fakeLayers(): FakeLayers {
   return fake;
 }
 
-/** Damaged when the tar kept in the directory is not the one of the record. */
-async function compare(fake: FakeLayers, directory: string, record: string) {
+/** The tar that a layer keeps: in its directory, or as its image. */
+async function contentOf(tree: string): Promise<string> {
+  const isImage = await stat(tree).then((facts) => facts.isFile());
+  return isImage ? tree : join(tree, "content.tar");
+}
+
+/** Damaged when the tar that is kept is not the one of the record. */
+async function compare(fake: FakeLayers, tree: string, record: string) {
   const expected = await fake.readLayerRecord(record);
-  const tar = await readFile(join(directory, "content.tar")).catch(() => Buffer.alloc(0));
+  const tar = await readFile(await contentOf(tree)).catch(() => Buffer.alloc(0));
   const diffId = sha256(tar);
   const damaged = diffId === expected.diffId ? [] : [{ path: "content.tar", what: "is damaged" }];
   return { ...expected, diffId, damaged };
 }
 
 class FakeUnpack implements LayerUnpack {
-  readonly #directory: string;
+  readonly #tree: { readonly path: string; readonly form: LayerForm };
   readonly #files: UnpackFiles;
   readonly #fake: FakeLayers;
   readonly #file: FramedFile | undefined;
   readonly #chunks: Buffer[] = [];
   readonly #aborted = Promise.withResolvers<never>();
 
-  constructor(directory: string, files: UnpackFiles, fake: FakeLayers, file: FramedFile | undefined) {
+  constructor(
+    tree: { readonly path: string; readonly form: LayerForm },
+    files: UnpackFiles,
+    fake: FakeLayers,
+    file: FramedFile | undefined,
+  ) {
     this.#file = file;
-    this.#directory = directory;
+    this.#tree = tree;
     this.#files = files;
     this.#fake = fake;
     this.#aborted.promise.catch(() => {});
@@ -116,7 +139,13 @@ class FakeUnpack implements LayerUnpack {
     } catch {
       throw new BerthError("INVALID_ARGUMENT", "layer is damaged or not acceptable: gzip");
     }
-    await writeFile(join(this.#directory, "content.tar"), tar);
+    const { path, form } = this.#tree;
+    if (form === "erofs") {
+      await writeFile(path, tar, { flag: "wx", mode: 0o600 });
+      if (this.#fake.overflows(tar)) throw new KernelError("write image", "EOVERFLOW", path);
+    } else {
+      await writeFile(join(path, "content.tar"), tar);
+    }
     const record = {
       blobDigest: sha256(blob),
       diffId: sha256(tar),
@@ -132,6 +161,6 @@ class FakeUnpack implements LayerUnpack {
   }
 
   async abort(): Promise<void> {
-    this.#aborted.reject(new KernelError("unpack", "ECANCELED", this.#directory));
+    this.#aborted.reject(new KernelError("unpack", "ECANCELED", this.#tree.path));
   }
 }
