@@ -38,6 +38,7 @@ import { makeCniDriver } from "./network/cni.ts";
 import { makePaths, type Paths } from "./paths.ts";
 import { makePodDeps } from "./pods/deps.ts";
 import { Reconciler } from "./reconcile/reconcile.ts";
+import { LayerMounts } from "./snapshots/layer-mounts.ts";
 import { readImageFile } from "./snapshots/read-image-file.ts";
 import { lockDirectory } from "./store/root-lock.ts";
 import { StreamingServer } from "./streaming/server.ts";
@@ -164,6 +165,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
     reconciler.stop();
     collector.stop();
     deps.monitors.closeAll();
+    await deps.layerMounts.close();
     network.close();
     store.close();
     for (const lock of locks) lock.release();
@@ -177,7 +179,8 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const hub = new EventHub<BerthEvent>(log);
   const observeStep = stepObserver(process.env);
   const network = makeCniDriver({ config: config.network, store, log });
-  const common = { store, kernel, paths, config, events: hub.publish };
+  const layerMounts = new LayerMounts({ kernel, paths });
+  const common = { store, kernel, paths, config, layerMounts, events: hub.publish };
   const host = await hostFacts(kernel, log);
   const [forms, missing] = await Promise.all([
     layerForms(kernel, config, paths, host.selinux, log),
@@ -190,7 +193,7 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
     host,
     userNamespacesMissing: missing,
     monitorDriver: makeMonitorDriver(),
-    readImageFile: (image, path) => readImageFile({ kernel, paths }, image, path, MAX_USER_FILE_BYTES),
+    readImageFile: (image, path) => readImageFile({ kernel, layerMounts }, image, path, MAX_USER_FILE_BYTES),
   });
   const registry = makeRegistryClient(config.registry);
   const images = makeImageDeps({ ...common, registry, layerForms: forms });

@@ -12,6 +12,7 @@ import { outlive } from "../lib/outlive.ts";
 import type { Steps } from "../lib/undo.ts";
 import { withSteps } from "../lib/undo.ts";
 import { containerCgroup } from "../paths.ts";
+import type { HeldLayers } from "../snapshots/layer-mounts.ts";
 import { makeSnapshot } from "../snapshots/make-snapshot.ts";
 import { deviceRules } from "../spec/device-rules.ts";
 import { cgroupWrites } from "../spec/resources.ts";
@@ -41,7 +42,7 @@ import { logPathOf } from "./log-path.ts";
 import { makeProcess } from "./make-process.ts";
 import { requirePidTarget } from "./pid-target.ts";
 import type { PlannedContainer } from "./plan-container.ts";
-import { planContainer } from "./plan-container.ts";
+import { type ContainerImages, containerImages, holdLayers, planContainer } from "./plan-container.ts";
 import { relabelVolumes } from "./relabel-volumes.ts";
 import { requireMonitor } from "./require-monitor.ts";
 import { stopSignalOf } from "./stop-signal.ts";
@@ -125,7 +126,7 @@ async function make(deps: ContainerDeps, call: Call, making: Making): Promise<Co
   const { pod, image, config, edits } = making;
   const { id, podId, createdAt } = await withSteps("CreateContainer", call, async (steps) => {
     const container = await reserve(deps, call, steps, making);
-    const { planned, process } = await build(deps, call, steps, { pod, image, edits, container });
+    const { planned, process } = await buildOnLayers(deps, call, steps, { pod, image, edits, container });
     await steps.run("commit", () => {
       // The pod may have been stopped meanwhile: then this container must not outlive it.
       requireReadyPod(deps, pod.id, `create container "${config.metadata.name}"`);
@@ -239,8 +240,26 @@ async function undo(deps: ContainerDeps, call: Call, id: ContainerId): Promise<v
   }
 }
 
-interface Parts extends Pick<ContainerWish, "pod" | "image" | "edits"> {
+interface Parts extends Pick<ContainerWish, "pod" | "edits"> {
   readonly container: Container;
+  readonly images: ContainerImages;
+  readonly held: HeldLayers;
+}
+
+/** The layers are held until the container's mounts are made: these have them from then on. */
+async function buildOnLayers(
+  deps: ContainerDeps,
+  call: Call,
+  steps: Steps,
+  { image, ...parts }: Omit<Parts, "images" | "held"> & Pick<ContainerWish, "image">,
+): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
+  const images = containerImages(deps, parts.container.config, image);
+  const held = await holdLayers(deps, images);
+  try {
+    return await build(deps, call, steps, { ...parts, images, held });
+  } finally {
+    held.release();
+  }
 }
 
 async function build(
@@ -289,12 +308,12 @@ async function makeParts(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  { pod, image, edits, container }: Parts,
+  { pod, edits, container, images, held }: Parts,
 ): Promise<PlannedContainer> {
   const [snapshot, cgroup, planned, logs, bundle] = await Promise.allSettled([
     steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
     steps.run("cgroup", () => makeCgroup(deps, call, container)),
-    steps.run("plan", () => planContainer(deps, pod, container, image, edits)),
+    steps.run("plan", () => planContainer(deps, pod, container, { images, held }, edits)),
     hasOwnLog(pod, container) ? steps.run("log-dir", () => makeLogDirectory(container.logPath)) : null,
     container.runtime === null ? null : steps.run("bundle", () => makeBundle(deps, container)),
   ]);

@@ -8,6 +8,7 @@ import { KeyedMutex, SingleFlight } from "../lib/single-flight.ts";
 import type { MonitorDriver } from "../monitor/monitor.ts";
 import { MonitorRegistry } from "../monitor/registry.ts";
 import type { Paths } from "../paths.ts";
+import type { LayerMounts } from "../snapshots/layer-mounts.ts";
 import { LayerUsage } from "../snapshots/layer-usage.ts";
 import type { Store } from "../store/open.ts";
 import type { BerthConfig } from "../types/config.ts";
@@ -49,6 +50,7 @@ export interface ContainerDeps {
   readonly sessions: OpenSessions;
   readonly sampler: CgroupSampler;
   readonly layerUsage: LayerUsage;
+  readonly layerMounts: LayerMounts;
 }
 
 export interface ContainerParts {
@@ -60,6 +62,7 @@ export interface ContainerParts {
   readonly log: Logger;
   readonly monitorDriver: MonitorDriver;
   readonly events: (event: BerthEvent) => void;
+  readonly layerMounts: LayerMounts;
   /** Reads a file of an image (src/snapshots), null when missing. */
   readonly readImageFile: (image: Image, path: string) => Promise<Uint8Array | null>;
 }

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { resolveImage } from "../images/resolve-image.ts";
+import type { HeldLayers } from "../snapshots/layer-mounts.ts";
 import { buildContainerPlan } from "../spec/build-container-plan.ts";
 import { editedConfig } from "../spec/cdi.ts";
 import { makeExecTemplate } from "../spec/exec-template.ts";
@@ -40,22 +41,42 @@ export function podFiles(
   };
 }
 
-/** Layers of the images that the container mounts; CreateContainer has put their ids into its config. */
-function volumeLowers(deps: ContainerDeps, config: ContainerConfig): Map<ImageId, string[]> {
-  const lowers = new Map<ImageId, string[]>();
-  for (const { image } of config.mounts) {
-    const found = image === undefined ? null : resolveImage(deps.store, image.imageRef);
-    if (found === null) continue;
-    const layers = layersOf(deps, found);
-    // Without any an overlay has too few: it takes none of a single directory.
-    lowers.set(found.id, layers.length > 0 ? layers : [deps.paths.emptyRootRelative]);
-  }
-  return lowers;
+/** What the container's file systems are made of. */
+export interface ContainerImages {
+  readonly root: Image;
+  readonly volumes: readonly Image[];
 }
 
-/** Top first, relative to the snapshots. */
-function layersOf(deps: ContainerDeps, image: Image): string[] {
-  return image.layers.map((number) => deps.paths.layerRelative(number)).reverse();
+/** `root`, and the images that the container mounts: CreateContainer has put their ids into its config. */
+export function containerImages(deps: ContainerDeps, config: ContainerConfig, root: Image): ContainerImages {
+  const volumes = config.mounts.flatMap(({ image }) =>
+    image === undefined ? [] : (resolveImage(deps.store, image.imageRef) ?? []),
+  );
+  return { root, volumes };
+}
+
+/** Their layers, to be released when the container's mounts are made. Errors as those of LayerMounts. */
+export function holdLayers(deps: ContainerDeps, { root, volumes }: ContainerImages): Promise<HeldLayers> {
+  return deps.layerMounts.hold([root, ...volumes].flatMap(({ layers }) => layers));
+}
+
+function volumeLowers(
+  deps: ContainerDeps,
+  images: readonly Image[],
+  held: HeldLayers,
+): Map<ImageId, string[]> {
+  return new Map(
+    images.map((image) => {
+      const layers = lowersOf(held, image);
+      // Without any an overlay has too few: it takes none of a single directory.
+      return [image.id, layers.length > 0 ? layers : [deps.paths.emptyRootRelative]];
+    }),
+  );
+}
+
+/** Top first. */
+function lowersOf(held: HeldLayers, image: Image): string[] {
+  return image.layers.map((number) => held.lower(number)).reverse();
 }
 
 /** `edits` are those of the container's CDI devices, as they were read when its runtime was chosen. */
@@ -63,10 +84,11 @@ export async function planContainer(
   deps: ContainerDeps,
   pod: Pod,
   container: Pick<Container, "config" | "snapshot" | "runtime">,
-  image: Image,
+  { images, held }: { readonly images: ContainerImages; readonly held: HeldLayers },
   edits: Required<CdiEdits>,
 ): Promise<PlannedContainer> {
   const config = editedConfig(container.config, edits);
+  const image = images.root;
   const { security } = config;
   const withoutDevices = container.runtime?.handler?.privilegedWithoutHostDevices === true;
   const [files, seccomp, requested, described, nodes] = await Promise.all([
@@ -81,7 +103,7 @@ export async function planContainer(
     pod: pod.config,
     container: config,
     image: image.config,
-    lowers: layersOf(deps, image),
+    lowers: lowersOf(held, image),
     snapshot: deps.paths.snapshotRelative(container.snapshot),
     paths: {
       snapshots: deps.paths.snapshots,
@@ -97,7 +119,7 @@ export async function planContainer(
     devices: [...requested, ...described],
     hostDevices: nodes,
     forceLegacyOverlay: deps.config.forceLegacyOverlay,
-    volumeLowers: volumeLowers(deps, container.config),
+    volumeLowers: volumeLowers(deps, images.volumes, held),
     pauses: hasHooks(container, ...EARLY_STAGES),
   };
   return { plan: buildContainerPlan(input), user, execTemplate: makeExecTemplate(input), input };

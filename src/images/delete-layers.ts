@@ -16,9 +16,10 @@ export function dropUnneededRows(deps: ImageDeps, layers: readonly Layer[]): Lay
   return unneeded;
 }
 
-/** Takes a layer and its record off the disk. Missing ones are fine. */
+/** Takes a layer and its record off the disk, and gives up its mount. Missing ones are fine. */
 export async function removeLayer(deps: ImageDeps, number: number): Promise<void> {
   await deps.kernel.removeTree(deps.paths.layer(number));
+  await deps.layerMounts.forget(number);
   await deps.kernel.removeTree(deps.paths.layerRecord(number));
 }
 

@@ -6,6 +6,7 @@ import type { LayerKernel } from "../kernel/kernel.ts";
 import { KeyedMutex, SharedFlight } from "../lib/single-flight.ts";
 import type { Paths } from "../paths.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import type { LayerMounts } from "../snapshots/layer-mounts.ts";
 import type { Store } from "../store/open.ts";
 import type { BerthConfig } from "../types/config.ts";
 import type { EventSink } from "../types/events.ts";
@@ -26,6 +27,7 @@ export interface ImageDeps {
   readonly layerForms: LayerForms;
   /** Pulls in progress. */
   readonly pulls: SharedFlight<ImageId>;
+  readonly layerMounts: LayerMounts;
   readonly desk: LayerDesk;
   readonly progress: ProgressBoard;
   /** Images whose records are being written, and "collect": one collection at a time. */

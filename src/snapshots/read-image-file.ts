@@ -1,17 +1,22 @@
 import type { LayerKernel } from "../kernel/kernel.ts";
-import type { Paths } from "../paths.ts";
 import type { Image } from "../types/image.ts";
+import type { LayerMounts } from "./layer-mounts.ts";
 
 /**
  * Reads a file of an image as its containers see it at first, without mounting anything: links are resolved
  * inside the image. At most `maxBytes`; null when there is no such file.
  */
 export async function readImageFile(
-  deps: { readonly kernel: Pick<LayerKernel, "readBeneath">; readonly paths: Paths },
+  deps: { readonly kernel: Pick<LayerKernel, "readBeneath">; readonly layerMounts: LayerMounts },
   image: Pick<Image, "layers">,
   path: string,
   maxBytes: number,
 ): Promise<Uint8Array | null> {
-  const topFirst = image.layers.map((number) => deps.paths.layer(number)).reverse();
-  return await deps.kernel.readBeneath(topFirst, path, maxBytes);
+  const layers = await deps.layerMounts.hold(image.layers);
+  try {
+    const topFirst = image.layers.map((number) => layers.path(number)).reverse();
+    return await deps.kernel.readBeneath(topFirst, path, maxBytes);
+  } finally {
+    layers.release();
+  }
 }

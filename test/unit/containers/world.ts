@@ -1,6 +1,6 @@
 // A whole engine in memory: real verbs and store, fake kernel, monitors and network.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -11,6 +11,7 @@ import { FakeMonitorDriver } from "../../../src/monitor/fake.ts";
 import type { NetworkDriver } from "../../../src/network/driver.ts";
 import { makePaths } from "../../../src/paths.ts";
 import { makePodDeps, type PodDeps } from "../../../src/pods/deps.ts";
+import { LayerMounts } from "../../../src/snapshots/layer-mounts.ts";
 import { openStore } from "../../../src/store/open.ts";
 import type { ContainerConfig } from "../../../src/types/container.ts";
 import type { BerthEvent } from "../../../src/types/events.ts";
@@ -108,6 +109,7 @@ export function makeWorld({ store: place = "memory" }: { store?: "memory" | "fil
         (number, diff_id, blob_digest, blob_size, unpacked_bytes, entries, created_at)
       VALUES (1, 'sha256:d', 'sha256:b', 1, 1, 1, 1);
     INSERT INTO image_layers VALUES ('${IMAGE_ID}', 0, 1)`);
+  mkdirSync(paths.layer(1), { recursive: true });
   const deps = makePodDeps({
     store,
     kernel,
@@ -122,6 +124,7 @@ export function makeWorld({ store: place = "memory" }: { store?: "memory" | "fil
       world.onEvent(event);
     },
     userNamespacesMissing: "",
+    layerMounts: new LayerMounts({ kernel, paths }),
     readImageFile: async () => null,
   });
   const steps: string[] = [];

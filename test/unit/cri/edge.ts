@@ -44,10 +44,11 @@ export interface Edge {
 /** Serves both services; `changes` replace verbs. */
 export async function makeEdge(changes: Partial<CriVerbs> = {}): Promise<Edge> {
   const world = makeWorld();
-  const { store, kernel, paths, config, events } = world.deps;
+  const { store, kernel, paths, config, layerMounts, events } = world.deps;
   // Nothing here reaches a registry.
   const registry = {} as RegistryClient;
-  const images = makeImageDeps({ store, kernel, paths, config, registry, events, layerForms });
+  const parts = { store, kernel, paths, config, layerMounts, layerForms };
+  const images = makeImageDeps({ ...parts, registry, events });
   const verbs = { ...bindVerbs({ ...images, ...world.deps }), ...changes };
   const log: LogLine[] = [];
   const line = (level: string) => (fields: object, message: string) =>

@@ -25,10 +25,11 @@ interface Engine {
 
 async function makeEngine(): Promise<Engine> {
   const world = makeWorld();
-  const { store, kernel, paths, config, events } = world.deps;
+  const { store, kernel, paths, config, layerMounts, events } = world.deps;
   // Nothing here reaches a registry.
   const registry = {} as RegistryClient;
-  const images = makeImageDeps({ store, kernel, paths, config, registry, events, layerForms });
+  const parts = { store, kernel, paths, config, layerMounts, layerForms };
+  const images = makeImageDeps({ ...parts, registry, events });
   const engineEvents = new EngineEvents(world.deps);
   world.onEvent = engineEvents.onEvent;
   const server = await startServer((grpc) => serveEngine(grpc, { ...images, ...world.deps, engineEvents }));

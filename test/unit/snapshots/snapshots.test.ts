@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { makePaths, type Paths } from "../../../src/paths.ts";
+import { LayerMounts } from "../../../src/snapshots/layer-mounts.ts";
 import { makeSnapshot } from "../../../src/snapshots/make-snapshot.ts";
 import { readImageFile } from "../../../src/snapshots/read-image-file.ts";
 import { removeSnapshot } from "../../../src/snapshots/remove-snapshot.ts";
@@ -35,6 +36,8 @@ it("reads from the top layer down", async () => {
       return null;
     },
   };
-  expect(await readImageFile({ kernel, paths }, { layers: [1, 2, 3] }, "etc/passwd", 10)).toBeNull();
+  for (const number of [1, 2, 3]) mkdirSync(paths.layer(number), { recursive: true });
+  const layerMounts = new LayerMounts({ kernel: fakeLayers(), paths });
+  expect(await readImageFile({ kernel, layerMounts }, { layers: [1, 2, 3] }, "etc/passwd", 10)).toBeNull();
   expect(asked).toEqual([[paths.layer(3), paths.layer(2), paths.layer(1)]]);
 });

@@ -9,6 +9,7 @@ import type { LayerForm } from "../../../../src/kernel/kernel.ts";
 import { makeLayerKernel, type NativeLayers } from "../../../../src/kernel/layers.ts";
 import { makePaths } from "../../../../src/paths.ts";
 import { RegistryClient } from "../../../../src/registry/client.ts";
+import { LayerMounts } from "../../../../src/snapshots/layer-mounts.ts";
 import { openStore } from "../../../../src/store/open.ts";
 import type { BerthConfig, RegistryHostConfig } from "../../../../src/types/config.ts";
 
@@ -57,11 +58,14 @@ export function makeDeps(
     ...more,
   };
   mkdirSync(root, { recursive: true });
+  const kernel = makeLayerKernel(loadNative());
+  const paths = makePaths(root, join(root, "run"), join(root, "sock"));
   return makeImageDeps({
     store: openStore(join(root, "berth.db")),
     kernel,
     layerForms: { ...hostForms, form },
-    paths: makePaths(root, join(root, "run"), join(root, "sock")),
+    paths,
+    layerMounts: new LayerMounts({ kernel, paths }),
     config: { registry: { hosts }, images } as unknown as BerthConfig,
     registry: new RegistryClient({ hosts }),
     events: () => {},

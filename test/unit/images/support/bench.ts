@@ -10,6 +10,7 @@ import { type Call, silentLogger } from "../../../../src/lib/call.ts";
 import { makePaths } from "../../../../src/paths.ts";
 import { RegistryClient } from "../../../../src/registry/client.ts";
 import type { Timings } from "../../../../src/registry/transport.ts";
+import { LayerMounts } from "../../../../src/snapshots/layer-mounts.ts";
 import { openStore, type Store } from "../../../../src/store/open.ts";
 import type { BerthConfig, RegistryConfig } from "../../../../src/types/config.ts";
 import type { BerthEvent } from "../../../../src/types/events.ts";
@@ -47,7 +48,8 @@ export function makeBench(
   const events: BerthEvent[] = [];
   const config = { images: testLimits, registry } as BerthConfig;
   const sink = (event: BerthEvent) => void events.push(event);
-  const parts = { store, kernel, paths, config, registry: client, events: sink };
+  const layerMounts = new LayerMounts({ kernel, paths });
+  const parts = { store, kernel, paths, config, layerMounts, registry: client, events: sink };
   const deps = makeImageDeps({ ...parts, layerForms: { ...layerForms, ...forms } });
   return {
     deps,
