@@ -19,6 +19,8 @@ export interface LayerSource {
   readonly diffId: Digest;
   /** What the blob becomes that is no layer. */
   readonly file?: FramedFile | undefined;
+  /** Of an image of 32-bit programs: they may not be able to read the inode numbers of other forms. */
+  readonly keepDirectory?: boolean;
 }
 
 /** An image or an artifact that is known, but whose layers are not on disk yet. */
@@ -181,6 +183,7 @@ function checkLayerType(layer: Descriptor, what: string): void {
 
 function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string): LayerSource[] {
   const diffIds = config.rootfs.diff_ids ?? [];
+  const only32Bit = ["386", "arm"].includes(config.architecture ?? "") ? { keepDirectory: true } : {};
   if (diffIds.length !== manifest.layers.length) {
     throw new BerthError(
       "DATA_LOSS",
@@ -189,7 +192,7 @@ function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string):
   }
   return manifest.layers.map((descriptor, position) => {
     const diffId = diffIds[position] as Digest;
-    if (diffId.startsWith("sha256:")) return { descriptor, diffId };
+    if (diffId.startsWith("sha256:")) return { descriptor, diffId, ...only32Bit };
     throw new BerthError("UNIMPLEMENTED", `use ${what}: diff ID "${diffId}" is not a sha256 digest`);
   });
 }

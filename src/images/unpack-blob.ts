@@ -57,7 +57,8 @@ export async function unpackBlob(
   const liars = new Set<string>();
   let first: WrongContent | undefined;
   let wasMixed = false;
-  let form = source.file === undefined ? job.deps.layerForms.form : "directory";
+  const asDirectory = source.file !== undefined || source.keepDirectory === true;
+  let form = asDirectory ? "directory" : job.deps.layerForms.form;
   for (;;) {
     await prepareTree(staged.tree, form);
     try {

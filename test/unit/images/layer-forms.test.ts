@@ -52,6 +52,13 @@ const asOn = (change: Partial<LayerForms>) => ({
 /** Compresses to about as much: parts of blobs below a mebibyte are not kept. */
 const noise = createHash("shake256", { outputLength: 1_600_000 }).update("noise").digest("base64");
 
+it("layers of an image for 32 bits are directories", async () => {
+  const architecture = process.arch === "x64" ? "386" : "arm";
+  makeImage(registry, "a/b", "v1", ["one", "two"], { config: { architecture } });
+  await pull();
+  expect(forms()).toEqual(["directory", "directory"]);
+});
+
 it("pulled and imported layers are images in files, and go with their names", async () => {
   makeImage(registry, "a/b", "v1", ["one", "two"]);
   await pull();
