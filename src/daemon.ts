@@ -11,7 +11,7 @@ import { criServerOptions, serveCri } from "./cri/serve.ts";
 import { bindVerbs } from "./cri/verbs.ts";
 import { loadAppArmorProfile } from "./daemon/apparmor-profile.ts";
 import { complainOfHandlers } from "./daemon/complain-of-handlers.ts";
-import { layerForms } from "./daemon/layer-forms.ts";
+import { layerForms, tryErofs } from "./daemon/layer-forms.ts";
 import { listen } from "./daemon/listen.ts";
 import { monitorBinary } from "./daemon/monitor-binary.ts";
 import { openState } from "./daemon/open-state.ts";
@@ -174,6 +174,7 @@ async function start(config: BerthConfig, log: Logger): Promise<() => Promise<vo
 
 async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const kernel = loadKernel();
+  const probing = tryErofs(kernel, config, paths);
   await kernel.loadMonitor(monitorBinary(process.env));
   const store = openState(paths, log);
   const hub = new EventHub<BerthEvent>(log);
@@ -182,10 +183,8 @@ async function makeParts(config: BerthConfig, paths: Paths, log: Logger) {
   const layerMounts = new LayerMounts({ kernel, paths });
   const common = { store, kernel, paths, config, layerMounts, events: hub.publish };
   const host = await hostFacts(kernel, log);
-  const [forms, missing] = await Promise.all([
-    layerForms(kernel, config, paths, host.selinux, log),
-    userNamespacesMissing(kernel, paths, log),
-  ]);
+  const missing = await userNamespacesMissing(kernel, paths, log);
+  const forms = layerForms(config, await probing, host.selinux, log);
   const pods = makePodDeps({
     ...common,
     network,

@@ -7,34 +7,42 @@ import { BerthError, messageOf } from "../lib/errors.ts";
 import type { Paths } from "../paths.ts";
 import type { BerthConfig, LayerFormat } from "../types/config.ts";
 
-/**
- * Tries once, on the file system that layers lie on, whether this host can use EROFS images, and logs what
- * follows. FAILED_PRECONDITION when the configuration insists on a form that the host cannot use.
- */
-export async function layerForms(
-  kernel: Pick<LayerKernel, "probeErofs">,
-  config: Pick<BerthConfig, "images" | "forceLegacyOverlay">,
-  paths: Paths,
-  selinux: boolean,
-  log: Logger,
-): Promise<LayerForms> {
-  const probe = config.forceLegacyOverlay
-    ? { missing: "force_legacy_overlay is set, and mount(2) takes no such layers" }
-    : await tryErofs(kernel, paths);
-  const forms = chooseForms(config.images.layerFormat, probe, selinux);
-  log.info({ form: forms.form, reason: forms.reason }, "form of new layers");
-  return forms;
-}
-
 /** What keeps the host from using the form ("": nothing), or why nobody knows. */
-type Probe = { readonly missing: string } | { readonly untried: string };
+export type Probe = { readonly missing: string } | { readonly untried: string };
 
-async function tryErofs(kernel: Pick<LayerKernel, "probeErofs">, paths: Paths): Promise<Probe> {
+/**
+ * Tries on the file system that layers lie on whether this host can use EROFS images. It takes milliseconds,
+ * mostly for a sync: whoever starts has other things to do meanwhile. Does not reject.
+ */
+export async function tryErofs(
+  kernel: Pick<LayerKernel, "probeErofs">,
+  config: Pick<BerthConfig, "forceLegacyOverlay">,
+  paths: Paths,
+): Promise<Probe> {
+  if (config.forceLegacyOverlay) {
+    return { missing: "force_legacy_overlay is set, and mount(2) takes no such layers" };
+  }
   try {
     return { missing: await kernel.probeErofs(paths.staging) };
   } catch (error) {
     return { untried: messageOf(error) };
   }
+}
+
+/**
+ * What follows for new layers, which is logged, and for those that are there. FAILED_PRECONDITION when the
+ * configuration insists on a form that the host cannot use.
+ */
+export function layerForms(
+  config: Pick<BerthConfig, "images">,
+  probe: Probe,
+  selinux: boolean,
+  log: Logger,
+): LayerForms {
+  const forms = chooseForms(config.images.layerFormat, probe, selinux);
+  const erofs = "untried" in probe ? `not tried: ${probe.untried}` : probe.missing || "usable";
+  log.info({ form: forms.form, reason: forms.reason, erofs }, "form of new layers");
+  return forms;
 }
 
 /** A full disk says nothing about the kernel: what is there in the erofs form then stays as it is. */

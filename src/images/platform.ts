@@ -86,6 +86,11 @@ function machineOf(platform: Pick<ImagePlatform, "architecture" | "variant">): M
   return { architecture, variant: variant === "" ? (implied[architecture] ?? "") : variant };
 }
 
+/** Whether programs of an architecture have 32 bits. */
+export function is32Bit(architecture: string): boolean {
+  return ["386", "arm"].includes(machineOf({ architecture }).architecture);
+}
+
 /** Place of a platform among those that run here, 0 the best; -1 when it does not run here. */
 function rankOf(platform: ImagePlatform, here: Platform): number {
   if (platform.os.toLowerCase() !== here.os) return -1;

@@ -9,7 +9,7 @@ import type { ImageRuntimeConfig, NewArtifact } from "../types/image.ts";
 import type { Descriptor, ImageConfig, ImageManifest } from "../types/oci-image.ts";
 import { artifactTypeOf, filesOfArtifact } from "./artifact-files.ts";
 import type { ContentSource, RootManifest } from "./content-source.ts";
-import { checkPlatform, choosePlatform, hostPlatform } from "./platform.ts";
+import { checkPlatform, choosePlatform, hostPlatform, is32Bit } from "./platform.ts";
 import { readDocument, readImageConfig } from "./read-manifest.ts";
 import { checkBytes, checkDigest, readSmallBlob } from "./read-small-blob.ts";
 
@@ -183,7 +183,7 @@ function checkLayerType(layer: Descriptor, what: string): void {
 
 function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string): LayerSource[] {
   const diffIds = config.rootfs.diff_ids ?? [];
-  const only32Bit = ["386", "arm"].includes(config.architecture ?? "") ? { keepDirectory: true } : {};
+  const keepDirectory = is32Bit(config.architecture ?? "");
   if (diffIds.length !== manifest.layers.length) {
     throw new BerthError(
       "DATA_LOSS",
@@ -192,7 +192,7 @@ function pairLayers(manifest: ImageManifest, config: ImageConfig, what: string):
   }
   return manifest.layers.map((descriptor, position) => {
     const diffId = diffIds[position] as Digest;
-    if (diffId.startsWith("sha256:")) return { descriptor, diffId, ...only32Bit };
+    if (diffId.startsWith("sha256:")) return { descriptor, diffId, keepDirectory };
     throw new BerthError("UNIMPLEMENTED", `use ${what}: diff ID "${diffId}" is not a sha256 digest`);
   });
 }

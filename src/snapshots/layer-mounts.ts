@@ -129,14 +129,19 @@ async function closeMount({ mount }: Known): Promise<void> {
 
 function unusable(path: string, error: unknown): BerthError {
   const doing = `use layer "${path}"`;
-  const repair = "pull its image again, or run berth image repair";
+  // Only what verify has found is mended.
+  const repair = "run berth image verify, then berth image repair";
   if ((error as NodeJS.ErrnoException).code === "ENOENT") {
     const message = `${doing}: it is missing on disk; ${repair}`;
     return new BerthError("FAILED_PRECONDITION", message, { cause: error });
   }
+  if (error instanceof BerthError && error.code === "DATA_LOSS") {
+    const message = `${doing}: ${messageOf(error)}; ${repair}`;
+    return new BerthError("FAILED_PRECONDITION", message, { cause: error });
+  }
   if (!(error instanceof KernelError) || error.code !== "INTERNAL") return wrapError(doing, error);
   const next = UNABLE.has(error.errno)
-    ? `this kernel cannot mount images from files (Linux can from 6.12 on); boot one that can, or ${repair}`
+    ? `this kernel cannot mount images from files; restart berthd, and pull the image again`
     : repair;
   return new BerthError("FAILED_PRECONDITION", `${doing}: ${messageOf(error)}; ${next}`, { cause: error });
 }

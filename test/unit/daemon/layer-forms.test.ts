@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { makeConfig, parseConfigFile } from "../../../src/config.ts";
-import { chooseForms, layerForms } from "../../../src/daemon/layer-forms.ts";
+import { chooseForms, layerForms, tryErofs } from "../../../src/daemon/layer-forms.ts";
 import { KernelError } from "../../../src/lib/errors.ts";
 import { makePaths } from "../../../src/paths.ts";
 
@@ -40,8 +40,8 @@ describe("what is tried", () => {
     const lines: unknown[] = [];
     const log = { debug() {}, info: (fields: object) => void lines.push(fields), warn() {}, error() {} };
     const config = makeConfig(parseConfigFile(text, "berth.toml"));
-    const forms = await layerForms({ probeErofs }, config, paths, false, log);
-    expect(lines).toEqual([{ form: forms.form, reason: forms.reason }]);
+    const forms = layerForms(config, await tryErofs({ probeErofs }, config, paths), false, log);
+    expect(lines).toMatchObject([{ form: forms.form, reason: forms.reason, erofs: expect.any(String) }]);
     return forms;
   };
 

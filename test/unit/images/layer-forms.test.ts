@@ -53,7 +53,7 @@ const asOn = (change: Partial<LayerForms>) => ({
 const noise = createHash("shake256", { outputLength: 1_600_000 }).update("noise").digest("base64");
 
 it("layers of an image for 32 bits are directories", async () => {
-  const architecture = process.arch === "x64" ? "386" : "arm";
+  const architecture = process.arch === "x64" ? "i386" : "armhf";
   makeImage(registry, "a/b", "v1", ["one", "two"], { config: { architecture } });
   await pull();
   expect(forms()).toEqual(["directory", "directory"]);

@@ -87,11 +87,11 @@ test("close closes everything", async () => {
 test("what cannot be mounted is told, keeps nothing, and is tried again", async () => {
   await expect(mounts.hold([2, 7])).rejects.toMatchObject({
     code: "FAILED_PRECONDITION",
-    message: expect.stringMatching(`"${paths.layer(7)}": it is missing on disk; pull its image again`),
+    message: expect.stringMatching(`"${paths.layer(7)}": it is missing on disk; run berth image verify`),
   });
   for (const [errno, code, text] of [
     ["ENOTBLK", "FAILED_PRECONDITION", "this kernel cannot mount images from files"],
-    ["EBADMSG", "FAILED_PRECONDITION", "EBADMSG; pull its image again"],
+    ["EBADMSG", "FAILED_PRECONDITION", "EBADMSG; run berth image verify"],
     ["EMFILE", "RESOURCE_EXHAUSTED", "EMFILE"],
   ] as const) {
     kernel.failures.set("mountLayer", new KernelError("mount layer", errno, paths.layer(3)));
