@@ -15,10 +15,11 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ContainerMount } from "../../../src/types/container.ts";
 import { MAPPED, volume } from "../../unit/spec/fixture.ts";
-import { tinyImage } from "../layers/tiny-image.ts";
+import { makeTar } from "../layers/tar-builder.ts";
 import { type PodOptions, type RunOptions, type TestContainer, type TestPod, usePods } from "./pod.ts";
 
 const startPod = usePods();
+const LIMITS = { maxUnpackedBytes: 1 << 20, maxEntries: 10 };
 const mounts: number[] = [];
 afterEach(() => {
   for (const mount of mounts.splice(0)) closeSync(mount);
@@ -32,7 +33,9 @@ const KINDS: readonly (readonly [string, PodOptions])[] = [
 /** A layer with one file "f" of 5:6, as plans name it. */
 async function image(pod: TestPod, content = "image\n"): Promise<string> {
   const path = join(pod.directory, `image-${mounts.length}`);
-  writeFileSync(path, tinyImage(content));
+  const layer = pod.kernel.unpackLayer(path, LIMITS, {}, undefined, "erofs");
+  await layer.write(makeTar([{ path: "f", data: content, uid: 5, gid: 6 }]));
+  await layer.finish();
   const mount = await pod.kernel.mountLayer(path);
   mounts.push(mount);
   return `/proc/${process.pid}/fd/${mount}`;

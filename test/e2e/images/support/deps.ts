@@ -58,7 +58,6 @@ export function makeDeps(
     ...more,
   };
   mkdirSync(root, { recursive: true });
-  const kernel = makeLayerKernel(loadNative());
   const paths = makePaths(root, join(root, "run"), join(root, "sock"));
   return makeImageDeps({
     store: openStore(join(root, "berth.db")),
