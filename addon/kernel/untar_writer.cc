@@ -158,22 +158,27 @@ Result UntarWriter::RemoveExisting(const Place& place, const TarEntry& entry) {
 }
 
 Result UntarWriter::RememberTime(const std::string& path, const timespec& mtime) {
-  if (directory_times_.insert_or_assign(path, mtime).second) directory_bytes_ += path.size() + 100;
+  bool added = directory_times_.insert_or_assign(path, DirectoryTime{mtime, parent_.inode}).second;
+  if (added) directory_bytes_ += path.size() + 100;
   if (directory_bytes_ > kMaxDirectoryBytes)
     return Result::failure("tar: names of directories are too large", E2BIG, path.c_str());
   return Result::success();
 }
 
 Result UntarWriter::Finish() {
-  for (const auto& [path, mtime] : directory_times_) {
+  ParentCache parents(root_, ParentCache::Missing::kFail);
+  for (const auto& [path, time] : directory_times_) {
     std::string parent_path, name;
     SplitPath(path, &parent_path, &name);
     ParentDirectory parent{root_};
     if (!path.empty()) {
-      Result result = parents_.Open(parent_path, &parent);
+      Result result = parents.Open(parent_path, &parent);
+      // A link on the way was replaced since.
+      bool gone = result.error == ENOENT || result.error == ENOTDIR || result.error == ELOOP;
+      if (gone || (result.ok() && parent.inode != time.parent)) continue;
       if (!result.ok()) return result;
     }
-    timespec times[2] = {{0, UTIME_OMIT}, mtime};
+    timespec times[2] = {{0, UTIME_OMIT}, time.mtime};
     int failed = utimensat(parent.fd, path.empty() ? "." : name.c_str(), times, AT_SYMLINK_NOFOLLOW);
     if (failed != 0 && errno != ENOENT) return Result::last("utimensat", path.c_str());
   }

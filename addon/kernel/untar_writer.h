@@ -42,7 +42,11 @@ class UntarWriter : public LayerWriter {
   const int root_;
   ParentCache parents_;
   ParentDirectory parent_;  // where the current entry is made
-  std::map<std::string, timespec> directory_times_;
+  struct DirectoryTime {
+    timespec mtime;
+    ino_t parent;  // the path may lead elsewhere in the end
+  };
+  std::map<std::string, DirectoryTime> directory_times_;
   size_t directory_bytes_ = 0;
 };
 

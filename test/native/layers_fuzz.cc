@@ -21,6 +21,7 @@
 #include "../../addon/kernel/tar_frame.h"
 #include "../../addon/kernel/tree.h"
 #include "../../addon/kernel/untar.h"
+#include "layers_forms.h"
 #include "layers_record.h"
 #include "layers_seeds.h"
 
@@ -35,27 +36,6 @@ void Require(bool condition, const char* what) {
 namespace {
 
 constexpr TarLimits kLimits{1 << 20, 500};
-
-/// Pieces of random sizes, each in memory of its own, so that ASan sees a byte too far.
-class SplitSource : public TarSource {
- public:
-  SplitSource(const std::string& data, Random* random) : data_(data), random_(random) {}
-  bool Next(Bytes* piece) override {
-    if (at_ == data_.size()) return false;
-    size_t size = std::min(data_.size() - at_, 1 + random_->Below(random_->Below(2) == 0 ? 40 : 4000));
-    piece_.reset(new uint8_t[size]);
-    memcpy(piece_.get(), data_.data() + at_, size);
-    at_ += size;
-    *piece = Bytes{piece_.get(), size};
-    return true;
-  }
-
- private:
-  const std::string& data_;
-  Random* const random_;
-  size_t at_ = 0;
-  std::unique_ptr<uint8_t[]> piece_;
-};
 
 /// True when the archive was read to its end.
 bool ReadArchive(const std::string& archive, Random* random) {
@@ -192,12 +172,18 @@ int Main(uint64_t rounds, uint64_t seed) {
   const std::vector<std::string> seeds = SeedArchives();
   for (const std::string& archive : seeds)
     Require(ReadArchive(archive, &random), "a sound archive was refused");
-  uint64_t accepted = 0, recorded = 0;
+  bool mounts = root && CanMountImages(scratch);
+  uint64_t accepted = 0, recorded = 0, alike = 0;
+  for (const std::string& archive : seeds)
+    if (root) CompareForms(archive, scratch, mounts, &random);
   for (uint64_t round = 0; round < rounds; round++) {
     const std::string& archive = seeds[random.Below(seeds.size())];
     std::string damaged = MutateArchive(archive, &random);
     accepted += ReadArchive(damaged, &random) ? 1 : 0;
     if (root && round % 4 == 0) UnpackArchive(damaged, scratch, &random);
+    if (root && round % 8 == 2) alike += CompareForms(damaged, scratch, mounts, &random) ? 1 : 0;
+    if (root && round % 4 == 1)
+      alike += CompareForms(RandomArchive(&random), scratch, mounts, &random) ? 1 : 0;
     if (round % 8 == 0) CheckStreams(damaged, &random);
     if (root && round % 32 == 0) RunPipeline(Gzip(damaged), FramedFile{}, scratch, &random);
     if (root && round % 32 == 16) RunFile(damaged.substr(random.Below(damaged.size())), scratch, &random);
@@ -206,8 +192,12 @@ int Main(uint64_t rounds, uint64_t seed) {
   }
   rmdir(scratch);
   Require(!root || rounds < 1000 || recorded > rounds / 64, "hardly a layer was unpacked with its record");
-  printf("layers_fuzz: %ju rounds, %ju archives read to the end, %ju unpacked with a record%s\n",
-         uintmax_t{rounds}, uintmax_t{accepted}, uintmax_t{recorded}, root ? "" : " (not root)");
+  printf("layers_fuzz: %ju rounds, %ju archives read to the end, %ju unpacked with a record, "
+         "%ju alike in both forms%s\n",
+         uintmax_t{rounds}, uintmax_t{accepted}, uintmax_t{recorded}, uintmax_t{alike},
+         !root    ? " (not root)"
+         : mounts ? ""
+                  : " (images are not mounted here)");
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <future>
@@ -70,6 +71,16 @@ uint64_t Random::Next() {
   return state_ * 0x2545f4914f6cdd1d;
 }
 
+bool SplitSource::Next(Bytes* piece) {
+  if (at_ == data_.size()) return false;
+  size_t size = std::min(data_.size() - at_, 1 + random_->Below(random_->Below(2) == 0 ? 40 : 4000));
+  piece_.reset(new uint8_t[size]);
+  memcpy(piece_.get(), data_.data() + at_, size);
+  at_ += size;
+  *piece = Bytes{piece_.get(), size};
+  return true;
+}
+
 std::vector<std::string> SeedArchives() {
   const std::string end(2 * kBlock, '\0');
   const std::string size = Pax("GNU.sparse.size", "5000");
@@ -92,6 +103,47 @@ std::vector<std::string> SeedArchives() {
           Sparse(version + Pax("GNU.sparse.realsize", "5000"), one_map + "0123456789") +
           end,
   };
+}
+
+namespace {
+
+std::string RandomPath(Random* random, bool entry) {
+  static const char* const kNames[] = {"a", "b", "c", "d", "-", "..", "."};
+  static const char* const kMarks[] = {".wh.a", ".wh.b", ".wh.c", ".wh..wh..opq", ".wh..wh.x"};
+  std::string path = random->Below(8) == 0 ? "/" : "";
+  for (uint64_t left = random->Below(4); left > 0; left--) {
+    // One that leads out ends the archive, so seldom.
+    uint64_t names = random->Below(6) == 0 ? 7 : 5;
+    path += std::string(kNames[random->Below(names)]) + "/";
+  }
+  if (entry && random->Below(8) == 0) return path + kMarks[random->Below(5)];
+  if (random->Below(40) == 0) return path + std::string(90, 'n');
+  return path + kNames[random->Below(5)];
+}
+
+}  // namespace
+
+std::string RandomArchive(Random* random) {
+  static const char kFlags[] = "00011122255536";
+  std::string archive;
+  for (uint64_t left = 1 + random->Below(30); left > 0; left--) {
+    char flag = kFlags[random->Below(sizeof kFlags - 1)];
+    std::string data(flag == '0' ? random->Below(3) * random->Below(700) : 0, static_cast<char>(left));
+    if (flag != '3' && flag != '6' && random->Below(8) == 0) {
+      const char* name = random->Below(2) == 0 ? "SCHILY.xattr.user.a" : "SCHILY.xattr.trusted.b";
+      bool refused = flag == '2' || flag == '1';
+      archive += Entry('x', "x", Pax(refused ? "SCHILY.xattr.security.c" : name, data + "value") +
+                                     Pax("mtime", std::to_string(random->Below(1u << 31)) + ".25"));
+    }
+    std::string entry = Entry(flag, RandomPath(random, true), data, RandomPath(random, false));
+    snprintf(&entry[100], 8, "%07o", static_cast<unsigned>(random->Below(010000)));
+    snprintf(&entry[116], 8, "%07o", static_cast<unsigned>(random->Below(3)));
+    snprintf(&entry[329], 8, "%07o", static_cast<unsigned>(random->Below(2)));
+    snprintf(&entry[337], 8, "%07o", static_cast<unsigned>(random->Below(2)));
+    Seal(&entry[0]);
+    archive += entry;
+  }
+  return archive + std::string(2 * kBlock, '\0');
 }
 
 std::string MutateBytes(const std::string& bytes, Random* random) {

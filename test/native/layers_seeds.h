@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,25 @@ class Random {
   uint64_t state_;
 };
 
+/// Pieces of random sizes, each in memory of its own, so that ASan sees a byte too far.
+class SplitSource : public TarSource {
+ public:
+  SplitSource(const std::string& data, Random* random) : data_(data), random_(random) {}
+  bool Next(Bytes* piece) override;
+
+ private:
+  const std::string& data_;
+  Random* const random_;
+  size_t at_ = 0;
+  std::unique_ptr<uint8_t[]> piece_;
+};
+
 /// Archives with every kind of entry and extension that the reader knows.
 std::vector<std::string> SeedArchives();
+
+/// A sound archive of a few entries that get in each other's way: the same names as files, directories,
+/// links, whiteouts, one through the other.
+std::string RandomArchive(Random* random);
 
 /// A few changed, lost, doubled or swapped bytes or blocks. Header checksums are made right again most of the
 /// time, since nothing behind a wrong one is ever read.

@@ -284,7 +284,9 @@ test("a layer that does not fit leaves room on the disk for others", (context) =
       const { tarHeader } = await import(process.argv[2]);
       const mount = process.argv[3];
       const size = 128 << 20;
-      const layer = kernel.unpackLayer(mount + "/layer", LIMITS, {});
+      const form = process.argv[4];
+      const path = mount + (form === "erofs" ? "/image" : "/layer");
+      const layer = kernel.unpackLayer(path, LIMITS, {}, undefined, form);
       await layer.resumeAt();
       let least = Infinity;
       const look = setInterval(() => (least = Math.min(least, statfsSync(mount).bavail)), 1);
@@ -298,9 +300,10 @@ test("a layer that does not fit leaves room on the disk for others", (context) =
         const { blocks, bavail } = statfsSync(mount);
         console.log(JSON.stringify([error.step, error.errno, Math.min(least, bavail) * 200 > blocks]));
       }
-    ' "$3" "$4" "$1/mount"`;
+    ' "$3" "$4" "$1/mount" "$5"`;
   const files = ["kernel-only.ts", "tar-builder.ts"].map((name) => join(import.meta.dirname, name));
-  const printed = inPrivateMounts(script, scratch.fresh(), process.execPath, ...files);
+  const form = isImage() ? "erofs" : "directory";
+  const printed = inPrivateMounts(script, scratch.fresh(), process.execPath, ...files, form);
   expect(JSON.parse(printed)).toEqual(["unpack layer: the disk is nearly full", "ENOSPC", true]);
 });
 
