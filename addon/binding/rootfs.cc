@@ -3,6 +3,7 @@
 // readBeneath(layers, path, maxBytes): Promise<Buffer | null>
 // treeUsage(path): Promise<{bytes, inodes}>
 // syncFilesystem(path): Promise<void>
+// requireDiskRoom(path): Promise<void>
 // treeTar(layers): {fd, done: Promise<void>}, the read end of a pipe, and when the writing has ended
 
 #include <fcntl.h>
@@ -12,8 +13,9 @@
 #include <memory>
 #include <vector>
 
-#include "../kernel/relabel.h"
+#include "../kernel/disk_room.h"
 #include "../kernel/overlay_view.h"
+#include "../kernel/relabel.h"
 #include "../kernel/snapshot.h"
 #include "../kernel/tree.h"
 #include "../kernel/tree_tar.h"
@@ -29,6 +31,12 @@ Napi::Value MakeSnapshotDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
   return Run(info.Env(), Where::kPool, [path] { return MakeSnapshot(path); });
+}
+
+Napi::Value RequireDiskRoomDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kPool, [path] { return RequireDiskRoom(path); });
 }
 
 // The others on threads of their own: a large tree or a sync takes seconds, and the pool has four threads.
@@ -136,6 +144,7 @@ void RegisterRootfs(Napi::Env env, Napi::Object exports) {
   exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
   exports.Set("treeTar", Napi::Function::New(env, TreeTarDoor));
   exports.Set("syncFilesystem", Napi::Function::New(env, SyncFilesystemDoor));
+  exports.Set("requireDiskRoom", Napi::Function::New(env, RequireDiskRoomDoor));
 }
 
 }  // namespace berth::binding

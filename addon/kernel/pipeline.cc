@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "disk_room.h"
 #include "fd.h"
 #include "sha256.h"
 #include "untar.h"
@@ -279,29 +279,25 @@ Result Pipeline::HashTar() {
 
 namespace {
 
-/// The tar, as long as there is room for it on the file system of `root`: others write there as well, and a
-/// layer that does not fit shall not take their last block before it fails.
+/// The tar, as long as there is room for it on the file system of `root`: others write there as well.
 class RingSource : public TarSource {
  public:
-  RingSource(ByteRing* ring, int root) : ring_(ring), root_(root) {}
+  RingSource(ByteRing* ring, int root, const char* path) : ring_(ring), root_(root), path_(path) {}
   bool Next(Bytes* piece) override { return KeepRoom() && ring_->Next(1, piece); }
   Result failure() const { return failure_; }
 
  private:
-  /// One part in a hundred and at most a gibibyte stays free; looked at once in half a megabyte of tar.
-  static constexpr uint64_t kShare = 100, kMost = 1 << 30;
+  /// It is looked at once in half a megabyte of tar.
   static constexpr unsigned kPieces = 4;
 
   bool KeepRoom() {
-    struct statvfs room;
-    if (pieces_++ % kPieces != 0 || fstatvfs(root_, &room) != 0 || room.f_blocks == 0) return true;
-    uint64_t kept = std::min(room.f_blocks / kShare, kMost / room.f_frsize);
-    if (room.f_bavail < kept) failure_ = Result::failure("unpack layer: the disk is nearly full", ENOSPC);
+    if (pieces_++ % kPieces == 0) failure_ = RequireDiskRoom(root_, path_);
     return failure_.ok();
   }
 
   ByteRing* ring_;
   const int root_;
+  const char* const path_;
   unsigned pieces_ = 0;
   Result failure_;
 };
@@ -316,14 +312,14 @@ Result Pipeline::UnpackTar() {
   bool recording = !request_.record_file.empty();
   Result result = recording ? record.Open(request_.record_file) : Result::success();
   if (!result.ok()) return result;
-  RingSource source(&ring_, root.get());
+  RingSource source(&ring_, root.get(), directory);
   uint64_t entries = 0;
   // A file whose blob is kept need not be written twice.
   bool kept = !request_.file.name.empty() && !request_.blob_file.empty();
   result = Untar(root.get(), &source, request_.limits, recording ? &record : nullptr, &entries, !kept);
   // A stop looks like the end of the stream: its reason is recorded already and is kept.
   if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
-  if (!source.failure().ok()) return Result::failure(source.failure().step, ENOSPC, directory);
+  if (!source.failure().ok()) return source.failure();
   if (!result.ok()) {
     std::lock_guard lock(mutex_);
     if (entries == 0 && foreign_ != nullptr && result.error == EBADMSG)

@@ -36,6 +36,7 @@ export interface NativeLayers extends NativeRecords {
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
   relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
+  requireDiskRoom(path: string): Promise<void>;
   treeTar(layers: readonly string[]): { fd: number; done: Promise<void> };
 }
 
@@ -50,6 +51,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),
+    requireDiskRoom: (path) => translated(native.requireDiskRoom(path)),
     treeTar: (layers) => readTreeTar(native, layers),
   };
 }

@@ -17,8 +17,7 @@ export async function freshCgroup(): Promise<string> {
 
 export async function dropCgroup(path: string): Promise<void> {
   if (!existsSync(path)) return;
-  await kernel.killCgroup(path, 5_000);
-  await kernel.removeCgroup(path);
+  await kernel.destroyCgroup(path, 5_000);
 }
 
 /**

@@ -300,7 +300,7 @@ test("a layer that does not fit leaves room on the disk for others", (context) =
     ' "$3" "$4" "$1/mount"`;
   const files = ["kernel-only.ts", "tar-builder.ts"].map((name) => join(import.meta.dirname, name));
   const printed = inPrivateMounts(script, scratch.fresh(), process.execPath, ...files);
-  expect(JSON.parse(printed)).toEqual(["unpack layer: the disk is nearly full", "ENOSPC", true]);
+  expect(JSON.parse(printed)).toEqual(["the disk is nearly full", "ENOSPC", true]);
 });
 
 test("more entries than allowed", async () => {

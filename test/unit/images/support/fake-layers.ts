@@ -56,6 +56,7 @@ export function fakeLayers(): FakeLayers {
     },
     treeTar: async function* () {},
     async syncFilesystem() {},
+    async requireDiskRoom() {},
     async relabel() {},
   };
   return fake;
