@@ -74,18 +74,27 @@ it("moves the OOM score of what runs and of what will be executed", async () => 
   expect(row()?.config.resources).toMatchObject({ oomScoreAdj: 500, cpuShares: 0 });
 });
 
+/** What writing to memory.reclaim does. */
+function onReclaim({ kernel }: ReturnType<typeof makeWorld>, reclaim: (bytes: number) => void): void {
+  const write = kernel.writeCgroup.bind(kernel);
+  kernel.writeCgroup = async (path, file, value) => {
+    if (file === "memory.reclaim") reclaim(Number(value));
+    else await write(path, file, value);
+  };
+}
+
+const noMore = () => new KernelError("write", "EAGAIN", "memory.reclaim");
+
 /** A container that holds `held` bytes, and as many of page cache as come to `current`. */
 async function holding(held: number, current: number) {
   const staged = await stage();
   const { world, files } = staged;
   files.set("memory.current", `${current}\n`);
-  const write = world.kernel.writeCgroup.bind(world.kernel);
-  world.kernel.writeCgroup = async (path, file, value) => {
-    if (file !== "memory.reclaim") return await write(path, file, value);
-    const left = Number(files.get("memory.current")) - Number(value);
+  onReclaim(world, (bytes) => {
+    const left = Number(files.get("memory.current")) - bytes;
     files.set("memory.current", `${Math.max(held, left)}\n`);
-    if (left < held) throw new KernelError("write", "EAGAIN", file);
-  };
+    if (left < held) throw noMore();
+  });
   return staged;
 }
 
@@ -111,12 +120,10 @@ it("has the page cache given back for a lower memory limit", async () => {
 it("asks again when the container takes again what was given back", async () => {
   const { world, files, update } = await stage();
   let cache = 9_000;
-  const write = world.kernel.writeCgroup.bind(world.kernel);
-  world.kernel.writeCgroup = async (path, file, value) => {
-    if (file !== "memory.reclaim") return await write(path, file, value);
+  onReclaim(world, () => {
     cache = Math.floor(cache / 3);
     files.set("memory.current", String(1_000 + cache));
-  };
+  });
   files.set("memory.current", String(1_000 + cache));
   await update({ memoryLimitBytes: 2_000 });
   expect(files.get("memory.current")).toBe("2000");
@@ -125,14 +132,12 @@ it("asks again when the container takes again what was given back", async () => 
 it("waits for what is dirty to be written", async () => {
   const { world, files, update } = await stage();
   let dirty = 6_000;
-  const write = world.kernel.writeCgroup.bind(world.kernel);
-  world.kernel.writeCgroup = async (path, file, value) => {
-    if (file !== "memory.reclaim") return await write(path, file, value);
+  onReclaim(world, () => {
     files.set("memory.current", String(4_000 + dirty));
     dirty -= 3_000;
     files.set("memory.stat", `file_dirty ${dirty}\nfile_writeback 3000\n`);
-    throw new KernelError("write", "EAGAIN", file);
-  };
+    throw noMore();
+  });
   files.set("memory.current", "10000");
   await update({ memoryLimitBytes: 5_000 });
   expect(files.get("memory.current")).toBe("4000");
@@ -142,11 +147,9 @@ it("goes by what has no file behind it where the kernel reclaims nothing on dema
   const { world, files, update } = await stage();
   files.set("memory.current", "50000");
   files.set("memory.stat", "anon 6000\nfile 44000\nshmem 3000\n");
-  const write = world.kernel.writeCgroup.bind(world.kernel);
-  world.kernel.writeCgroup = async (path, file, value) => {
-    if (file === "memory.reclaim") throw new KernelError("open", "ENOENT", file);
-    await write(path, file, value);
-  };
+  onReclaim(world, () => {
+    throw new KernelError("open", "ENOENT", "memory.reclaim");
+  });
   await expect(update({ memoryLimitBytes: 8_000 })).rejects.toThrow("9000 bytes");
   await update({ memoryLimitBytes: 10_000 });
 });
