@@ -9,12 +9,16 @@ const isRoot = process.getuid?.() === 0;
 /** Listing is allowed without root, so that what is skipped can be counted. */
 const mayLoad = isRoot || process.env.BERTH_TEST_LIST === "1";
 
+/** What is waited for is another process's doing: on a busy machine a second is nothing. */
+const PATIENT = { poll: { timeout: 20_000 } };
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "unit",
+          expect: PATIENT,
           include: ["test/unit/**/*.test.ts"],
           pool: "threads",
           isolate: false,
@@ -33,6 +37,7 @@ export default defineConfig({
       {
         test: {
           name: "kernel",
+          expect: PATIENT,
           globalSetup: ["test/runner/host-setup.ts"],
           include: mayLoad ? ["test/kernel/**/*.test.ts"] : [],
           pool: "forks",
@@ -44,6 +49,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          expect: PATIENT,
           globalSetup: ["test/runner/host-setup.ts"],
           include: mayLoad ? ["test/e2e/**/*.test.ts"] : [],
           pool: "forks",

@@ -72,12 +72,6 @@ Napi::Value KillCgroupDoor(const Napi::CallbackInfo& info) { return EmptyCgroup(
 
 Napi::Value DestroyCgroupDoor(const Napi::CallbackInfo& info) { return EmptyCgroup(info, DestroyCgroup); }
 
-Napi::Value RemoveCgroupDoor(const Napi::CallbackInfo& info) {
-  std::string path = StringArgument(info, 0);
-  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
-  return Run(info.Env(), Where::kThread, [path] { return RemoveCgroup(path); });
-}
-
 /// Four numbers a rule: type (a character), major, minor (-1 is any), access.
 Napi::Value AttachDeviceFilterDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
@@ -110,7 +104,6 @@ void RegisterCgroup(Napi::Env env, Napi::Object exports) {
   exports.Set("attachDeviceFilter", Napi::Function::New(env, AttachDeviceFilterDoor));
   exports.Set("killCgroup", Napi::Function::New(env, KillCgroupDoor));
   exports.Set("setOomScore", Napi::Function::New(env, SetOomScoreDoor));
-  exports.Set("removeCgroup", Napi::Function::New(env, RemoveCgroupDoor));
   exports.Set("destroyCgroup", Napi::Function::New(env, DestroyCgroupDoor));
 }
 

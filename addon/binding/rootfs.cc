@@ -5,6 +5,7 @@
 // syncFilesystem(path): Promise<void>
 // mountLayer(path): Promise<number>, the descriptor of a detached mount
 // probeErofs(image, directory): Promise<void>
+// requireDiskRoom(path): Promise<void>
 // treeTar(layers): {fd, done: Promise<void>}, the read end of a pipe, and when the writing has ended
 
 #include <fcntl.h>
@@ -14,10 +15,11 @@
 #include <memory>
 #include <vector>
 
+#include "../kernel/disk_room.h"
 #include "../kernel/erofs_mount.h"
 #include "../kernel/erofs_probe.h"
-#include "../kernel/relabel.h"
 #include "../kernel/overlay_view.h"
+#include "../kernel/relabel.h"
 #include "../kernel/snapshot.h"
 #include "../kernel/tree.h"
 #include "../kernel/tree_tar.h"
@@ -33,6 +35,12 @@ Napi::Value MakeSnapshotDoor(const Napi::CallbackInfo& info) {
   std::string path = StringArgument(info, 0);
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
   return Run(info.Env(), Where::kPool, [path] { return MakeSnapshot(path); });
+}
+
+Napi::Value RequireDiskRoomDoor(const Napi::CallbackInfo& info) {
+  std::string path = StringArgument(info, 0);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  return Run(info.Env(), Where::kPool, [path] { return RequireDiskRoom(path); });
 }
 
 // The others on threads of their own: a large tree or a sync takes seconds, and the pool has four threads.
@@ -159,6 +167,7 @@ void RegisterRootfs(Napi::Env env, Napi::Object exports) {
   exports.Set("treeUsage", Napi::Function::New(env, TreeUsageDoor));
   exports.Set("treeTar", Napi::Function::New(env, TreeTarDoor));
   exports.Set("syncFilesystem", Napi::Function::New(env, SyncFilesystemDoor));
+  exports.Set("requireDiskRoom", Napi::Function::New(env, RequireDiskRoomDoor));
 }
 
 }  // namespace berth::binding

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../kernel/descriptor_message.h"
 #include "../kernel/fd.h"
 #include "../kernel/handshake.h"
 #include "../kernel/rooted.h"
@@ -40,26 +41,13 @@ Result SendDescriptor(int socket, InitMessageKind kind, int fd) {
 
 Result ReceiveDescriptor(int socket, Fd* fd) {
   InitMessage message;
-  iovec data{&message, sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr header;
-  memset(&header, 0, sizeof header);
-  header.msg_iov = &data;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
   ssize_t size;
   do {
-    size = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+    size = ReceiveWithDescriptor(socket, &message, sizeof message, 0, fd);
   } while (size < 0 && errno == EINTR);
-  cmsghdr* part = size == sizeof message ? CMSG_FIRSTHDR(&header) : nullptr;
-  if (part == nullptr || part->cmsg_type != SCM_RIGHTS) {
-    return Result::failure("recvmsg", EPIPE, "descriptor");
-  }
-  int number;
-  memcpy(&number, CMSG_DATA(part), sizeof number);
-  fd->reset(number);
-  return Result::success();
+  if (size == sizeof message && fd->valid()) return Result::success();
+  fd->reset();
+  return Result::failure("recvmsg", EPIPE, "descriptor");
 }
 
 namespace {

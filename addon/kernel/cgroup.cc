@@ -231,6 +231,24 @@ Result WaitEmpty(int events, const char* shown, int64_t deadline, bool* empty) {
   }
 }
 
+/// Removes the cgroup and those beneath it, which must be without processes.
+Result RemoveCgroup(const std::string& path) {
+  int64_t deadline = NowMs() + kBusyMs;
+  Place place;
+  Result result = Locate(path, &place);
+  if (result.ok()) result = MustBeBelowMount(place, "rmdir", path);
+  if (!result.ok()) return result;
+  size_t depth = place.names.size();
+  Fd parent(OpenBeneath(place.mount.get(), place.relative(depth - 1), O_RDONLY | O_DIRECTORY));
+  if (!parent.valid()) return IsGone(errno) ? Result::success() : Result::last("open", path.c_str());
+  Fd top(OpenBeneath(parent.get(), place.names.back(), O_RDONLY | O_DIRECTORY));
+  if (!top.valid()) return IsGone(errno) ? Result::success() : Result::last("open", path.c_str());
+  result = RemoveBeneath(top.get(), path, deadline);
+  if (!result.ok()) return result;
+  top.reset();
+  return RemoveOne(parent.get(), place.names.back(), path, deadline);
+}
+
 }  // namespace
 
 Result FindCgroupMount(std::string* mount) {
@@ -320,30 +338,15 @@ Result KillCgroup(const std::string& path, int timeout_ms, bool* empty) {
   int error = kill.valid() && events.valid() ? 0 : errno;
   if (error == 0 && write(kill.get(), "1", 1) != 1) error = errno;
   if (error != 0) {
-    // Either it was removed meanwhile, or the kernel is older than 5.14 and has no such file.
+    // A cgroup that is being removed says ENODEV while its name is still there. ENOENT with the name there
+    // is a kernel older than 5.14, which has no such file.
     struct stat status;
     std::string relative = place.relative(place.names.size());
-    *empty = IsGone(error) && fstatat(place.mount.get(), relative.c_str(), &status, 0) != 0;
+    bool missing = error == ENOENT && fstatat(place.mount.get(), relative.c_str(), &status, 0) != 0;
+    *empty = error == ENODEV || missing;
     return *empty ? Result::success() : Result::failure("write", error, (path + "/cgroup.kill").c_str());
   }
   return WaitEmpty(events.get(), shown.c_str(), deadline, empty);
-}
-
-Result RemoveCgroup(const std::string& path) {
-  int64_t deadline = NowMs() + kBusyMs;
-  Place place;
-  Result result = Locate(path, &place);
-  if (result.ok()) result = MustBeBelowMount(place, "rmdir", path);
-  if (!result.ok()) return result;
-  size_t depth = place.names.size();
-  Fd parent(OpenBeneath(place.mount.get(), place.relative(depth - 1), O_RDONLY | O_DIRECTORY));
-  if (!parent.valid()) return IsGone(errno) ? Result::success() : Result::last("open", path.c_str());
-  Fd top(OpenBeneath(parent.get(), place.names.back(), O_RDONLY | O_DIRECTORY));
-  if (!top.valid()) return IsGone(errno) ? Result::success() : Result::last("open", path.c_str());
-  result = RemoveBeneath(top.get(), path, deadline);
-  if (!result.ok()) return result;
-  top.reset();
-  return RemoveOne(parent.get(), place.names.back(), path, deadline);
 }
 
 Result DestroyCgroup(const std::string& path, int timeout_ms, bool* empty) {

@@ -29,11 +29,8 @@ Result ReadCgroup(const std::string& path, const std::string& file, bool* found,
 /// `empty` tells whether that was reached; a missing cgroup is empty.
 Result KillCgroup(const std::string& path, int timeout_ms, bool* empty);
 
-/// Removes the cgroup and those beneath it, which must be without processes. EBUSY is tried again for half
-/// a second. Missing is success.
-Result RemoveCgroup(const std::string& path);
-
-/// KillCgroup, and RemoveCgroup when nothing is left.
+/// KillCgroup, and when nothing is left, removes the cgroup and those beneath it. EBUSY is tried again for
+/// half a second. Missing is success.
 Result DestroyCgroup(const std::string& path, int timeout_ms, bool* empty);
 
 }  // namespace berth

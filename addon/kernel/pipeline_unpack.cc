@@ -1,11 +1,9 @@
 // The stage of the pipeline that makes the tree, and what completes a layer.
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <algorithm>
-
+#include "disk_room.h"
 #include "erofs_image.h"
 #include "fd.h"
 #include "pipeline.h"
@@ -13,29 +11,25 @@
 
 namespace berth {
 
-/// The tar, as long as there is room for it on the file system of `root`: others write there as well, and a
-/// layer that does not fit shall not take their last block before it fails.
+/// The tar, as long as there is room for it on the file system of `root`: others write there as well.
 class Pipeline::RingSource : public TarSource {
  public:
-  RingSource(ByteRing* ring, int root) : ring_(ring), root_(root) {}
+  RingSource(ByteRing* ring, int root, const char* path) : ring_(ring), root_(root), path_(path) {}
   bool Next(Bytes* piece) override { return KeepRoom() && ring_->Next(1, piece); }
   Result failure() const { return failure_; }
 
  private:
-  /// One part in a hundred and at most a gibibyte stays free; looked at once in half a megabyte of tar.
-  static constexpr uint64_t kShare = 100, kMost = 1 << 30;
+  /// It is looked at once in half a megabyte of tar.
   static constexpr unsigned kPieces = 4;
 
   bool KeepRoom() {
-    struct statvfs room;
-    if (pieces_++ % kPieces != 0 || fstatvfs(root_, &room) != 0 || room.f_blocks == 0) return true;
-    uint64_t kept = std::min(room.f_blocks / kShare, kMost / room.f_frsize);
-    if (room.f_bavail < kept) failure_ = Result::failure("unpack layer: the disk is nearly full", ENOSPC);
+    if (pieces_++ % kPieces == 0) failure_ = RequireDiskRoom(root_, path_);
     return failure_.ok();
   }
 
   ByteRing* ring_;
   const int root_;
+  const char* const path_;
   unsigned pieces_ = 0;
   Result failure_;
 };
@@ -60,7 +54,7 @@ Result Pipeline::UnpackTar() {
 Result Pipeline::UntarFailure(const RingSource& source, const Result& result, uint64_t entries) {
   // A stop looks like the end of the stream: its reason is recorded already and is kept.
   if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
-  if (!source.failure().ok()) return Result::failure(source.failure().step, ENOSPC, request_.path.c_str());
+  if (!source.failure().ok()) return source.failure();
   std::lock_guard lock(mutex_);
   if (entries == 0 && foreign_ != nullptr && result.error == EBADMSG)
     return Result::failure(foreign_, EBADMSG);
@@ -73,7 +67,7 @@ Result Pipeline::UnpackDirectory(RecordWriter* record, uint64_t* entries) {
   const char* directory = request_.path.c_str();
   Fd root(open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!root.valid()) return Result::last("open layer directory", directory);
-  RingSource source(&ring_, root.get());
+  RingSource source(&ring_, root.get(), directory);
   // A file whose blob is kept need not be written twice.
   bool kept = !request_.file.name.empty() && !request_.blob_file.empty();
   Result result = Untar(root.get(), &source, request_.limits, record, entries, !kept);
@@ -89,7 +83,7 @@ Result Pipeline::UnpackImage(RecordWriter* record, uint64_t* entries) {
   ErofsImage image;
   Result result = image.Create(request_.path);
   if (!result.ok()) return result;
-  RingSource source(&ring_, image.fd());
+  RingSource source(&ring_, image.fd(), request_.path.c_str());
   ErofsSuper super{};
   result = UntarImage(&image, &source, request_.limits, record, entries, &super);
   result = UntarFailure(source, result, *entries);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../kernel/descriptor_message.h"
 #include "cgroup_file.h"
 #include "process.h"
 
@@ -62,22 +63,9 @@ Fd Launch::TakeTerminal() {
   }
   if (!peer_.valid()) return Fd();
   char name[256];
-  iovec data{name, sizeof name};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr header{};
-  header.msg_iov = &data;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = CMSG_LEN(sizeof(int));
-  ssize_t size = recvmsg(peer_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return Fd();
-  cmsghdr* part = size >= 0 ? CMSG_FIRSTHDR(&header) : nullptr;
   Fd terminal;
-  if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS) {
-    int number;
-    memcpy(&number, CMSG_DATA(part), sizeof number);
-    terminal.reset(number);
-  }
+  ssize_t size = ReceiveWithDescriptor(peer_.get(), name, sizeof name, MSG_DONTWAIT, &terminal);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return Fd();
   if (terminal.valid() && isatty(terminal.get()) == 0) terminal.reset();
   // Without one, the end of the connection would be reported again and again.
   CloseSocket();

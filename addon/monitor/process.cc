@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "../kernel/descriptor_message.h"
 #include "../kernel/process.h"
 #include "monitor.h"
 
@@ -59,15 +60,8 @@ void Process::Adopt(const SpawnRequest& request) {
 void Process::TakeSync() {
   while (sync_.valid()) {
     InitMessage message;
-    iovec data{&message, sizeof message};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    msghdr header{};
-    header.msg_iov = &data;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    // Room for one descriptor and not, as the padding would have it, for two.
-    header.msg_controllen = CMSG_LEN(sizeof(int));
-    ssize_t size = recvmsg(sync_.get(), &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    Fd master;
+    ssize_t size = ReceiveWithDescriptor(sync_.get(), &message, sizeof message, MSG_DONTWAIT, &master);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) return;
     if (size != sizeof message) {
@@ -77,11 +71,7 @@ void Process::TakeSync() {
       if (!reaped_ && launch_ == nullptr) OnRunning();
       return;
     }
-    cmsghdr* part = CMSG_FIRSTHDR(&header);
-    if (message.kind == InitMessageKind::kConsole && part != nullptr && part->cmsg_type == SCM_RIGHTS) {
-      int number;
-      memcpy(&number, CMSG_DATA(part), sizeof number);
-      Fd master(number);
+    if (message.kind == InitMessageKind::kConsole && master.valid()) {
       // Once: the watch of an earlier one would still be in the loop.
       if (awaiting_terminal_ && !reaped_) TakeTerminal(std::move(master));
     } else if (message.kind == InitMessageKind::kReady) {

@@ -2,10 +2,11 @@
 // stopped. A cache: any of them may be removed at any time, and the digest of the whole tells whether one was
 // good.
 
-import { mkdir, readdir, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { isOld } from "../lib/clock.ts";
 import { errnoOf } from "../lib/errors.ts";
+import { namesIn } from "../lib/optional-file.ts";
 import type { Paths } from "../paths.ts";
 import type { Digest } from "../types/ids.ts";
 
@@ -94,11 +95,7 @@ export class Partials {
   }
 
   async #idle(): Promise<{ name: string; bytes: number; usedAt: number }[]> {
-    const names = await readdir(this.#directory).catch((error: unknown) => {
-      if (errnoOf(error) === "ENOENT") return [];
-      throw error;
-    });
-    const files = names
+    const files = (await namesIn(this.#directory))
       .filter((name) => !this.#leased.has(name))
       .map(async (name) => {
         const facts = await stat(join(this.#directory, name)).catch(() => null);

@@ -1,10 +1,11 @@
 // The CDI specifications of the host, read when a container asks for a device: vendors write them anew when
 // devices come and go.
 
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { Logger } from "../lib/call.ts";
-import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
+import { BerthError, messageOf } from "../lib/errors.ts";
+import { namesIn } from "../lib/optional-file.ts";
 import { cdiNames, joinEdits, parseCdiSpec } from "../spec/cdi.ts";
 import type { DeviceNode } from "../spec/inputs.ts";
 import type { CdiDeviceNode, CdiEdits, CdiSpec } from "../types/cdi.ts";
@@ -105,11 +106,7 @@ async function readSpecifications(
 }
 
 async function specificationFiles(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error) => {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  });
-  return names
+  return (await namesIn(folder))
     .filter((name) => EXTENSIONS.has(extname(name)))
     .sort()
     .map((name) => join(folder, name));

@@ -1,4 +1,5 @@
 import { changeLimits } from "../cgroups/change-limits.ts";
+import { makeRoom } from "../cgroups/make-room.ts";
 import type { Call } from "../lib/call.ts";
 import { BerthError } from "../lib/errors.ts";
 import { oomScoreStep } from "../spec/limits.ts";
@@ -57,15 +58,14 @@ async function update(
   }
 }
 
-/** Memory that is not backed by files cannot be given back: a limit below it would end the container. */
+/** A limit below what cannot be taken back would end the container. */
 async function requireRoom(deps: ContainerDeps, container: Container, limit: number): Promise<void> {
-  const [sample] = await deps.sampler.sample([{ path: container.cgroupPath, depth: 0, since: null }]);
-  const held = sample?.memory.anon ?? 0;
-  if (held <= limit) return;
+  const held = await makeRoom(deps.kernel, container.cgroupPath, limit);
+  if (held === null) return;
   throw new BerthError(
     "FAILED_PRECONDITION",
     `update container "${container.id}": memory_limit_in_bytes ${limit} is below the ${held} bytes that ` +
-      "its processes hold, and the kernel would kill them; choose a higher limit",
+      "it holds and cannot give back, and the kernel would kill its processes; choose a higher limit",
   );
 }
 

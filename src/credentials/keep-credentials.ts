@@ -1,8 +1,9 @@
 // Writes docker's config.json for `berth login` and `berth logout`, keeping whatever else is in it.
 
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
+import { mkdir, readFile, realpath } from "node:fs/promises";
 import { dirname } from "node:path";
+import { replaceFile } from "../lib/durable-file.ts";
 import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
 import type { RegistryAuth } from "../types/image.ts";
 import { eraseFromHelper, storeInHelper } from "./credential-helper.ts";
@@ -53,16 +54,8 @@ async function replace(path: string, config: object): Promise<void> {
   const target = await realpath(path).catch(() => path);
   const fresh = `${target}.${randomBytes(6).toString("hex")}`;
   try {
-    const file = await open(fresh, "wx", 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(config, null, "\t")}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(fresh, target);
+    await replaceFile(target, fresh, `${JSON.stringify(config, null, "\t")}\n`);
   } catch (error) {
-    await rm(fresh, { force: true });
     throw new BerthError("FAILED_PRECONDITION", `write credentials "${path}": ${messageOf(error)}`);
   }
 }

@@ -1,8 +1,9 @@
 // The hook files of the configured directories.
 
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { BerthError, errnoOf, wrapError } from "../lib/errors.ts";
+import { BerthError, wrapError } from "../lib/errors.ts";
+import { namesIn } from "../lib/optional-file.ts";
 import { type HookFile, parseHookFile } from "./hook-file.ts";
 
 const MAX_FILE_BYTES = 64 * 1024;
@@ -15,17 +16,16 @@ const MAX_FILE_BYTES = 64 * 1024;
 export async function readHooks(directories: readonly string[]): Promise<HookFile[]> {
   const paths = new Map<string, string>();
   for (const directory of directories) {
-    for (const name of await namesIn(directory)) paths.set(name, join(directory, name));
+    for (const name of await hooksIn(directory)) paths.set(name, join(directory, name));
   }
   const sorted = [...paths].sort(([a], [b]) => (a < b ? -1 : 1));
   return await Promise.all(sorted.map(([, path]) => readOne(path)));
 }
 
-async function namesIn(directory: string): Promise<string[]> {
+async function hooksIn(directory: string): Promise<string[]> {
   try {
-    return (await readdir(directory)).filter((name) => name.endsWith(".json"));
+    return (await namesIn(directory)).filter((name) => name.endsWith(".json"));
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
     throw wrapError(`read hook directory "${directory}"`, error);
   }
 }

@@ -7,8 +7,8 @@ import { dirname, join, posix } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
+import type { LayerKernel } from "../kernel/kernel.ts";
 import type { Call } from "../lib/call.ts";
-import { requireDiskRoom } from "../lib/disk-room.ts";
 import { BerthError, errnoOf, messageOf, wrapError } from "../lib/errors.ts";
 import { printable } from "../registry/failure.ts";
 import type { ImageLimits } from "../types/config.ts";
@@ -79,11 +79,12 @@ export class ArchiveFiles {
  * to find the files again: none becomes a path.
  */
 export async function spoolArchive(
+  { kernel, config }: ImageDeps,
   source: AsyncIterable<Uint8Array>,
   directory: string,
-  limits: ImageLimits,
   signal: AbortSignal,
 ): Promise<ArchiveFiles> {
+  const limits = config.images;
   const files = new ArchiveFiles();
   const tar = extract();
   const feeding = pipeline(Readable.from(decompressed(source, "image archive")), tar, { signal });
@@ -99,7 +100,10 @@ export async function spoolArchive(
       if (type === "file" || type === "contiguous-file") {
         checkSize(entry.header.size ?? 0, limits);
         const path = join(directory, String(count));
-        files.add(name, await spoolFile(entry, path, { limit: limits.maxLayerUnpackedBytes, signal }));
+        files.add(
+          name,
+          await spoolFile(kernel, entry, path, { limit: limits.maxLayerUnpackedBytes, signal }),
+        );
       } else {
         if ((type === "link" || type === "symlink") && linkname) files.link(name, linkname);
         entry.resume();
@@ -128,6 +132,7 @@ function checkSize(size: number, limits: ImageLimits): void {
 
 /** Writes a stream to a new file, at most `limit` bytes, and tells its digest. The file is not synced. */
 export async function spoolFile(
+  kernel: Pick<LayerKernel, "requireDiskRoom">,
   source: AsyncIterable<unknown>,
   path: string,
   { limit, signal }: { limit: number; signal: AbortSignal },
@@ -140,7 +145,7 @@ export async function spoolFile(
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       signal.throwIfAborted();
       if (size - looked >= roomBytes) {
-        await requireDiskRoom(dirname(path));
+        await kernel.requireDiskRoom(dirname(path));
         looked = size;
       }
       size += chunk.byteLength;

@@ -1,6 +1,7 @@
-import { readdir, stat, statfs } from "node:fs/promises";
+import { stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf } from "../lib/errors.ts";
+import { namesIn } from "../lib/optional-file.ts";
 import { blobUsage } from "../store/blobs.ts";
 import { imageIds } from "../store/images.ts";
 import { exclusiveBytes } from "../store/layers.ts";
@@ -82,15 +83,6 @@ async function bytesAt(deps: ImageDeps, path: string): Promise<number> {
     return facts.isDirectory() ? (await deps.kernel.treeUsage(path)).bytes : facts.blocks * 512;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return 0;
-    throw error;
-  }
-}
-
-async function namesIn(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
     throw error;
   }
 }

@@ -9,7 +9,8 @@ import Type, { type Static } from "typebox";
 import { Compile } from "typebox/compile";
 import type { Logger } from "../lib/call.ts";
 import { replaceFile } from "../lib/durable-file.ts";
-import { BerthError, errnoOf, messageOf } from "../lib/errors.ts";
+import { BerthError, messageOf } from "../lib/errors.ts";
+import { readOptional } from "../lib/optional-file.ts";
 import { digestOf } from "../registry/digest.ts";
 import { isDigest } from "../registry/reference.ts";
 import { refsOfImage } from "../store/image-refs.ts";
@@ -65,7 +66,7 @@ export async function recordImage(deps: ImageDeps, log: Logger, id: ImageId): Pr
       const record = describeImage(deps.store, id);
       if (record === null) return await rm(path, { force: true });
       const text = `${JSON.stringify(record)}\n`;
-      if ((await readText(path)) === text) return;
+      if ((await readOptional(path)) === text) return;
       await mkdir(deps.paths.imageRecords, { recursive: true, mode: 0o700 });
       await mkdir(deps.paths.staging, { recursive: true, mode: 0o700 });
       const temporary = join(deps.paths.staging, `record-${randomBytes(12).toString("hex")}`);
@@ -105,15 +106,6 @@ function describeImage(store: Store, id: ImageId): ImageRecord | null {
       tarDigest === undefined ? layer : { ...layer, tarDigest },
     ),
   };
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return null;
-    throw error;
-  }
 }
 
 /** Reads a record and checks that it is consistent in itself. DATA_LOSS says why it is not. */

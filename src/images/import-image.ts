@@ -48,7 +48,10 @@ export async function importImage(
       const path = join(directory, "layer");
       const limit = deps.config.images.maxLayerUnpackedBytes;
       const layer = await steps.run("spool", () =>
-        spoolFile(decompressed(source, "the root file system"), path, { limit, signal: call.signal }),
+        spoolFile(deps.kernel, decompressed(source, "the root file system"), path, {
+          limit,
+          signal: call.signal,
+        }),
       );
       if (layer.size === 0) throw new BerthError("INVALID_ARGUMENT", "import image: the tar is empty");
       const content = await describe(request, runtime, {

@@ -30,11 +30,10 @@ export async function loadImage(
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return await withSteps("loadImage", call, async (steps) => {
-      const limits = deps.config.images;
-      const files = await steps.run("spool", () => spoolArchive(source, directory, limits, call.signal));
+      const files = await steps.run("spool", () => spoolArchive(deps, source, directory, call.signal));
       const content = archiveSource(files);
       const loaded = new Map<ImageId, string[]>();
-      for (const { root, refs } of await imagesInArchive(files, limits)) {
+      for (const { root, refs } of await imagesInArchive(files, deps.config.images)) {
         const what = `image "${refs[0]?.ref ?? root.digest}" of the archive`;
         const id = await installLocal({ deps, call, source: content, what }, steps, root, refs);
         loaded.set(id, [...(loaded.get(id) ?? []), ...refs.map(({ ref }) => ref)]);

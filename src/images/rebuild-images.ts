@@ -1,9 +1,9 @@
 // Images out of their records, when the database that knew them is lost.
 
-import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Call } from "../lib/call.ts";
-import { errnoOf, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
+import { namesIn } from "../lib/optional-file.ts";
 import { durably } from "../store/durable.ts";
 import { putImage } from "../store/images.ts";
 import { raiseLayerNumbers } from "../store/layers.ts";
@@ -87,13 +87,4 @@ function identityOf(record: ImageRecord, manifest: Uint8Array) {
   }
   const config = readImageConfig(Buffer.from(record.config), `config of image "${record.id}"`);
   return { id: record.id, config: runtimeConfigOf(config), configJson: record.config, artifact: null };
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }

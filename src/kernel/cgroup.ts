@@ -23,7 +23,6 @@ export function makeCgroupKernel(native: CgroupNative): CgroupKernel {
       native.attachDeviceFilter(path, Int32Array.from(rules.flatMap(numbersOf))).catch(rethrow),
     killCgroup: (path, timeoutMs) => native.killCgroup(path, timeoutMs).catch(rethrow),
     setOomScore: (path, value, clamp) => native.setOomScore(path, value, clamp).catch(rethrow),
-    removeCgroup: (path) => native.removeCgroup(path).catch(rethrow),
     destroyCgroup: (path, timeoutMs) => native.destroyCgroup(path, timeoutMs).catch(rethrow),
   };
 }

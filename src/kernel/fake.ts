@@ -117,16 +117,11 @@ export class FakeKernel implements Kernel {
     this.#record("setOomScore", path, value, clamp);
   }
 
-  async removeCgroup(path: string): Promise<void> {
-    this.#record("removeCgroup", path);
+  async destroyCgroup(path: string, timeoutMs: number): Promise<boolean> {
+    if (!(await this.killCgroup(path, timeoutMs))) return false;
     for (const at of [...this.cgroups.keys()]) {
       if (at === path || at.startsWith(`${path}/`)) this.cgroups.delete(at);
     }
-  }
-
-  async destroyCgroup(path: string, timeoutMs: number): Promise<boolean> {
-    if (!(await this.killCgroup(path, timeoutMs))) return false;
-    await this.removeCgroup(path);
     return true;
   }
 
@@ -215,6 +210,10 @@ export class FakeKernel implements Kernel {
 
   async syncFilesystem(path: string): Promise<void> {
     this.#record("syncFilesystem", path);
+  }
+
+  async requireDiskRoom(path: string): Promise<void> {
+    this.#record("requireDiskRoom", path);
   }
 
   async compileSeccomp(): Promise<Uint8Array> {

@@ -68,11 +68,9 @@ export interface CgroupKernel {
    */
   setOomScore(path: string, value: number, clamp: boolean): Promise<void>;
   /**
-   * rmdir of the cgroup and its descendants (unpopulated), retrying EBUSY for a short while. Missing is
-   * fine.
+   * killCgroup, and when nothing is left, rmdir of the cgroup and its descendants, retrying EBUSY for a
+   * short while.
    */
-  removeCgroup(path: string): Promise<void>;
-  /** killCgroup, and removeCgroup when nothing is left. */
   destroyCgroup(path: string, timeoutMs: number): Promise<boolean>;
 }
 
@@ -268,6 +266,11 @@ export interface LayerKernel extends LayerRecordKernel {
   treeTar(layers: readonly string[]): AsyncIterable<Uint8Array>;
   /** syncfs of the file system that holds `path`. */
   syncFilesystem(path: string): Promise<void>;
+  /**
+   * ENOSPC when the file system that holds `path` has no more room than images leave to others. Unpacking
+   * looks by itself.
+   */
+  requireDiskRoom(path: string): Promise<void>;
 }
 
 /** A seccomp profile with the conditions on capabilities and architectures already decided. */

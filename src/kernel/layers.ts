@@ -41,6 +41,7 @@ export interface NativeLayers extends NativeRecords {
   probeErofs(image: string, directory: string): Promise<void>;
   relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
+  requireDiskRoom(path: string): Promise<void>;
   treeTar(layers: readonly string[]): { fd: number; done: Promise<void> };
 }
 
@@ -58,6 +59,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),
+    requireDiskRoom: (path) => translated(native.requireDiskRoom(path)),
     treeTar: (layers) => readTreeTar(native, layers),
   };
   return kernel;

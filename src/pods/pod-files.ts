@@ -1,10 +1,11 @@
 // The files that a pod's containers see in /etc, and the pod's volatile directory that holds them.
 
-import { chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chown, mkdir, writeFile } from "node:fs/promises";
 import { hostname as hostHostname } from "node:os";
 import { dirname } from "node:path";
 import { podFiles } from "../containers/plan-container.ts";
-import { BerthError, errnoOf } from "../lib/errors.ts";
+import { BerthError } from "../lib/errors.ts";
+import { readOptional } from "../lib/optional-file.ts";
 import { hostRoot, userMappingOf } from "../spec/user-namespace.ts";
 import type { PodConfig } from "../types/pod.ts";
 import type { PodDeps } from "./deps.ts";
@@ -98,13 +99,4 @@ function hostsOf(hostname: string): string {
     `127.0.1.1\t${hostname}`,
     "",
   ].join("\n");
-}
-
-async function readOptional(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return null;
-    throw error;
-  }
 }

@@ -3,10 +3,11 @@
 // is taken for an orphan. Names outside our own directories carry Paths.instance: daemons that run side by
 // side leave each other's alone.
 
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { destroyCgroup } from "../cgroups/destroy-cgroup.ts";
-import { errnoOf, messageOf } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
+import { namesIn } from "../lib/optional-file.ts";
 import { podCgroupName } from "../paths.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { removeSnapshot } from "../snapshots/remove-snapshot.ts";
@@ -14,16 +15,6 @@ import { containerNames } from "../store/containers.ts";
 import { listedPods } from "../store/listed.ts";
 import { podIds } from "../store/pods.ts";
 import type { PodId } from "../types/ids.ts";
-
-/** Names in `directory`; none when it is missing. */
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
-}
 
 interface Kind {
   readonly what: string;

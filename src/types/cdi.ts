@@ -2,6 +2,7 @@
 // holds what berth executes; a key that it lacks would be lost, so unknown edits are refused.
 
 import Type, { type Static } from "typebox";
+import { HOOK_STAGES } from "./handler.ts";
 
 const Text = Type.String();
 const Count = Type.Integer({ minimum: 0 });
@@ -33,14 +34,7 @@ export const CdiMount = Type.Object(
 
 export const CdiHook = Type.Object(
   {
-    hookName: Type.Enum([
-      "prestart",
-      "createRuntime",
-      "createContainer",
-      "startContainer",
-      "poststart",
-      "poststop",
-    ]),
+    hookName: Type.Enum([...HOOK_STAGES]),
     path: Text,
     args: Type.Optional(Type.Array(Text)),
     env: Type.Optional(Type.Array(Text)),

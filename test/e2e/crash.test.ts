@@ -1,10 +1,9 @@
 // The daemon kills itself at every named step of every verb that makes or removes something. Started again,
 // it has lost nothing, shows nothing wrong and leaks nothing, and the same request then succeeds.
 
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Daemon } from "./daemon.ts";
+import { type CrashScenario, dieAtEveryStep } from "./support/die-at-every-step.ts";
 import { BUSYBOX, POD_STATE, PROBE, STATE, Stage } from "./support/stage.ts";
 
 let stage: Stage;
@@ -31,16 +30,7 @@ interface Subject {
   container: string;
 }
 
-interface Scenario {
-  /** As steps name it. */
-  readonly verb: string;
-  prepare(): Promise<Subject>;
-  request(subject: Subject): Promise<unknown>;
-  /** After the restart, before the request is repeated: nothing may be shown in a wrong state. */
-  recovered(subject: Subject): Promise<void>;
-  /** After the repeated request. */
-  done(subject: Subject): Promise<void>;
-}
+type Scenario = Omit<CrashScenario<Subject>, "clear">;
 
 const NONE: Subject = { pod: "", container: "" };
 
@@ -212,48 +202,11 @@ async function checkBystander(): Promise<void> {
   expect((await stage.exec(bystander.container, "/probe", "exit", "4")).code).toBe(4);
 }
 
-/** Names of the verb's steps, in the order of an undisturbed run. */
-async function stepsOf(scenario: Scenario): Promise<string[]> {
-  const log = join(daemon.scratch.folder, "steps");
-  rmSync(log, { force: true });
-  await daemon.start({ BERTH_STEP_LOG: log });
-  const subject = await scenario.prepare();
-  await scenario.request(subject);
-  await scenario.done(subject);
-  await clear();
-  await daemon.stop("SIGKILL");
-  const lines = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : [];
-  return [...new Set(lines.filter((line) => line.startsWith(`${scenario.verb}/`)))];
-}
-
-async function dieAt(point: string, scenario: Scenario): Promise<void> {
-  await daemon.start({ BERTH_CRASH_AT: point });
-  const before = daemon.inventory();
-  const subject = await scenario.prepare();
-  await expect(scenario.request(subject)).rejects.toThrow();
-  expect(await daemon.ended()).toBe("SIGKILL");
-  await daemon.start();
-  await checkBystander();
-  await scenario.recovered(subject);
-  await scenario.request(subject);
-  await scenario.done(subject);
-  await clear();
-  expect((await daemon.leaks(before)).join("\n")).toBe("");
-}
-
 test.each(scenarios.map((scenario) => [scenario.verb, scenario] as const))("%s", async (_, scenario) => {
-  const points = await stepsOf(scenario);
+  const recovered = async (subject: Subject) => {
+    await checkBystander();
+    await scenario.recovered(subject);
+  };
+  const points = await dieAtEveryStep(daemon, { ...scenario, recovered, clear });
   expect(points.length).toBeGreaterThan(2);
-  const problems: string[] = [];
-  for (const point of points) {
-    try {
-      await dieAt(point, scenario);
-    } catch (error) {
-      problems.push(`${point}: ${error instanceof Error ? error.message : error}\n${daemon.tail(8)}`);
-      await daemon.restart();
-      await clear();
-    }
-    await daemon.stop("SIGKILL");
-  }
-  expect(problems.join("\n\n")).toBe("");
 });

@@ -1,19 +1,12 @@
 // The daemon kills itself at every named step of what it does with an external runtime and with hooks.
 // Started again, it leaks neither bundles nor runtime state, cgroups or mounts, and the request succeeds.
 
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api.ts";
 import type { Daemon } from "./daemon.ts";
+import { dieAtEveryStep } from "./support/die-at-every-step.ts";
 import { PROBE, STATE, Stage } from "./support/stage.ts";
 
 const FOLDER = mkdtempSync("/tmp/berth-e2e-hooks-");
@@ -114,17 +107,6 @@ async function clear(): Promise<void> {
   for (const { id } of items) await stage.removePod(id);
 }
 
-async function stepsOf(scenario: Scenario, handler: string): Promise<string[]> {
-  const log = join(daemon.scratch.folder, "steps");
-  rmSync(log, { force: true });
-  await daemon.start({ BERTH_STEP_LOG: log });
-  await scenario.request(await scenario.prepare(handler));
-  await clear();
-  await daemon.stop("SIGKILL");
-  const lines = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : [];
-  return [...new Set(lines.filter((line) => line.startsWith(`${scenario.verb}/`)))];
-}
-
 /** The container is in a state that it can be in, and does what it should in it. */
 async function check(): Promise<void> {
   const { containers } = await daemon.ask<{ containers: { id: string; state: number }[] }>(
@@ -137,43 +119,24 @@ async function check(): Promise<void> {
   }
 }
 
-async function dieAt(point: string, scenario: Scenario, handler: string): Promise<void> {
-  await daemon.start({ BERTH_CRASH_AT: point });
-  // The runtime has been asked what it can do: that process is no leak.
-  await daemon.ask("status", {});
-  const before = daemon.inventory();
-  const subject = await scenario.prepare(handler);
-  await expect(scenario.request(subject)).rejects.toThrow();
-  expect(await daemon.ended()).toBe("SIGKILL");
-  await daemon.start();
-  await check();
-  await scenario.request(subject);
-  await check();
-  await clear();
-  expect((await daemon.leaks(before)).join("\n")).toBe("");
-  expect(readdirSync(join(daemon.scratch.state, "o"))).toEqual([]);
-  expect(readdirSync(ROOT)).toEqual([]);
-}
-
 const PAIRS = ["crun", "native", "crun, mapped", "native, mapped"].flatMap((handler) =>
   SCENARIOS.map(({ verb }) => [handler, verb] as const),
 );
 
 test.each(PAIRS)("%s: %s", async (handler, verb) => {
   const scenario = SCENARIOS.find((one) => one.verb === verb) as Scenario;
-  const points = await stepsOf(scenario, handler);
+  const points = await dieAtEveryStep(daemon, {
+    verb,
+    prepare: () => scenario.prepare(handler),
+    request: scenario.request,
+    recovered: check,
+    done: check,
+    async clear() {
+      await clear();
+      expect(readdirSync(join(daemon.scratch.state, "o"))).toEqual([]);
+      expect(readdirSync(ROOT)).toEqual([]);
+    },
+  });
   expect(points.length).toBeGreaterThan(1);
   if (verb === "CreateContainer") expect(points).toContain("CreateContainer/bundle/after");
-  const problems: string[] = [];
-  for (const point of points) {
-    try {
-      await dieAt(point, scenario, handler);
-    } catch (error) {
-      problems.push(`${point}: ${error instanceof Error ? error.message : error}\n${daemon.tail(8)}`);
-      await daemon.restart();
-      await clear();
-    }
-    await daemon.stop("SIGKILL");
-  }
-  expect(problems.join("\n\n")).toBe("");
 });

@@ -261,7 +261,7 @@ describe.each(HANDLERS)("%s", (handler) => {
     await sleep(1_500);
     await daemon.start();
     expect((await stage.status(running)).state).toBe(STATE.RUNNING);
-    expect((await stage.status(ending)).exitCode).toBe(9);
+    expect((await stage.exited(ending)).exitCode).toBe(9);
     await daemon.ask("startContainer", { containerId: created });
     expect((await stage.exited(created)).exitCode).toBe(4);
     expect(stage.output(podName, "created")).toBe("started\n");

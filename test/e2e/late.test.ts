@@ -1,12 +1,13 @@
 // Every named step of every verb takes longer than the client waits. The client is told so in time, its next
 // try joins what still runs or finds what it made, no name is stuck, and everybody else is served meanwhile.
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Daemon } from "./daemon.ts";
 import { POD_STATE, PROBE, STATE, Stage } from "./support/stage.ts";
+import { stepsIn } from "./support/step-log.ts";
 
 const LATE_MS = 900;
 const DEADLINE_MS = 300;
@@ -155,8 +156,7 @@ async function stepsOf(scenario: Scenario): Promise<string[]> {
   const subject = await scenario.prepare();
   await scenario.done(subject, await scenario.request(subject, PATIENCE_MS));
   await clear();
-  const lines = existsSync(stepLog) ? readFileSync(stepLog, "utf8").trim().split("\n") : [];
-  return [...new Set(lines.filter((line) => line.startsWith(`${scenario.verb}/`)))];
+  return stepsIn(stepLog, scenario.verb);
 }
 
 async function beLateAt(point: string, scenario: Scenario): Promise<void> {

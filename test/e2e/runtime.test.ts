@@ -94,7 +94,7 @@ describe("processes", () => {
     await expect(daemon.ask("execSync", { containerId, cmd, timeout: 1n })).rejects.toMatchObject({
       code: status.DEADLINE_EXCEEDED,
     });
-    expect(processesOf(daemon.scratch, [daemon.pid])).toEqual(running);
+    await expect.poll(() => processesOf(daemon.scratch, [daemon.pid])).toEqual(running);
   });
 
   test("exec keeps streams apart and tells the exit code", async () => {

@@ -1,5 +1,7 @@
 // Stats, metrics and events of a real engine, through the CRI.
 
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
@@ -61,8 +63,8 @@ test("a pod's network, processes and what its containers wrote are counted", asy
     .toBeGreaterThan((before?.txBytes?.value ?? 0n) + 100n);
   const linux = await ask();
   expect(linux?.containers.map(({ attributes }) => attributes?.id)).toEqual([id, quiet]);
-  // Two that sleep (the shell became the first), the monitor and the pod's init.
-  expect(linux?.process?.processCount?.value).toBe(4n);
+  // Two that sleep (the shell becomes the first when it has written), the monitor and the pod's init.
+  await expect.poll(async () => (await ask())?.process?.processCount?.value).toBe(4n);
   await expect
     .poll(async () => (await ask())?.containers[0]?.writableLayer?.usedBytes?.value, { timeout: 30_000 })
     .toBeGreaterThanOrEqual(3n * 1024n * 1024n);
@@ -113,9 +115,15 @@ function follow() {
 
 test("an exit that happened while the daemon was down is told when it is back", async () => {
   const pod = await stage.runPod("events");
-  const id = await stage.run(pod, "c", BUSYBOX, ["sh", "-c", "sleep 2; exit 7"]);
+  const hostPath = daemon.scratch.cniFolder;
+  const script = "until [ -e /data/go ]; do sleep 0.05; done; echo going; exit 7";
+  const id = await stage.run(pod, "c", BUSYBOX, ["sh", "-c", script], {
+    mounts: [{ containerPath: "/data", hostPath }],
+  });
   await daemon.stop("SIGKILL");
-  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  writeFileSync(join(hostPath, "go"), "");
+  await expect.poll(() => stage.output("events", "c")).toBe("going\n");
+  rmSync(join(hostPath, "go"));
   await daemon.start();
   const reader = follow();
   await expect.poll(() => reader.types(id), { timeout: 10_000 }).toEqual([2]);
@@ -134,6 +142,7 @@ test("a daemon that stops ends the streams of its readers at once", async () => 
   await expect.poll(() => reader.types(pod)).toEqual([0, 1]);
   expect(await daemon.stop("SIGTERM")).toBe(0);
   // Not cut off: told.
+  await expect.poll(() => reader.outcome()).not.toBe("open");
   expect(reader.outcome()).toBe("ended");
   reader.end();
   await daemon.start();

@@ -35,7 +35,7 @@ const running = async (text: string) => (await stage.exec(shell, "ps")).out.incl
 test("exec -d leaves the command alone, output and all, and the daemon's end does not end it", async () => {
   const flood = "while :; do echo flood; done & echo $! $$ > /tmp/pids; exec sleep 7531";
   expect(await berth("exec", "-d", shell, "sh", "-c", flood)).toEqual({ code: 0, out: "", err: "" });
-  expect(await running("sleep 7531")).toBe(true);
+  await expect.poll(() => running("sleep 7531")).toBe(true);
   await stage.daemon.restart();
   expect(await running("sleep 7531")).toBe(true);
   expect((await stage.exec(shell, "sh", "-c", "kill $(cat /tmp/pids)")).code).toBe(0);

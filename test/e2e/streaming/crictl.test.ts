@@ -84,7 +84,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     const running = exec("-i", container, "sh", "-c", "echo $$; exec sleep 4242");
     await expect.poll(() => running.stdout.toString()).toMatch(/\d/);
     const alive = async () => (await stage.exec(container, "ps")).out.includes("sleep 4242");
-    expect(await alive()).toBe(true);
+    await expect.poll(alive).toBe(true);
     running.child.kill("SIGKILL");
     await expect.poll(alive).toBe(false);
   });

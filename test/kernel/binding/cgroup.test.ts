@@ -65,33 +65,35 @@ test("kills what is inside, at any depth, and removes everything", async () => {
   await kernel.createCgroup(join(root, "pod/monitor"));
   await kernel.writeCgroup(join(root, "pod/monitor"), "cgroup.procs", String(second.pid));
   expect(await kernel.readCgroup(root, "cgroup.events")).toContain("populated 1");
-  await expect(kernel.removeCgroup(root)).rejects.toMatchObject({ step: "rmdir", errno: "EBUSY" });
 
   expect(await kernel.killCgroup(root, 10_000)).toBe(true);
   expect(await first.ended).toEqual([null, "SIGKILL"]);
   expect(await second.ended).toEqual([null, "SIGKILL"]);
-  await kernel.removeCgroup(root);
+  expect(await kernel.readCgroup(root, "cgroup.events")).toContain("populated 0");
+  expect(await kernel.destroyCgroup(root, 10_000)).toBe(true);
   expect(existsSync(root)).toBe(false);
 });
 
 test("removes many children", async () => {
   for (let i = 0; i < 40; i++) mkdirSync(join(root, `c-${i}/x-0`), { recursive: true });
-  await kernel.removeCgroup(root);
+  expect(await kernel.destroyCgroup(root, 0)).toBe(true);
   expect(existsSync(root)).toBe(false);
 });
 
-test("two removals at once are fine", async () => {
-  for (let i = 0; i < 20; i++) mkdirSync(join(root, `c-${i}/x-0`), { recursive: true });
-  await Promise.all([kernel.removeCgroup(root), kernel.removeCgroup(root)]);
-  expect(existsSync(root)).toBe(false);
+test("removals at the same time are fine", async () => {
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 20; i++) mkdirSync(join(root, `c-${i}/x-0`), { recursive: true });
+    const removals = Array.from({ length: 4 }, () => kernel.destroyCgroup(root, 0));
+    expect(await Promise.all(removals)).toEqual([true, true, true, true]);
+    expect(existsSync(root)).toBe(false);
+  }
 });
 
 test("a missing cgroup is dead and removed already", async () => {
   expect(await kernel.killCgroup(root, 0)).toBe(true);
   expect(await kernel.killCgroup(join(root, "c-1"), 0)).toBe(true);
-  await kernel.removeCgroup(root);
-  await kernel.removeCgroup(join(root, "c-1"));
   expect(await kernel.destroyCgroup(root, 0)).toBe(true);
+  expect(await kernel.destroyCgroup(join(root, "c-1"), 0)).toBe(true);
 });
 
 test("refuses to leave the hierarchy", async () => {
@@ -100,7 +102,7 @@ test("refuses to leave the hierarchy", async () => {
   for (const path of outside) {
     await expect(kernel.createCgroup(path), path).rejects.toMatchObject({ errno: "EINVAL" });
     await expect(kernel.killCgroup(path, 0), path).rejects.toMatchObject({ errno: "EINVAL" });
-    await expect(kernel.removeCgroup(path), path).rejects.toMatchObject({ errno: "EINVAL" });
+    await expect(kernel.destroyCgroup(path, 0), path).rejects.toMatchObject({ errno: "EINVAL" });
     await expect(kernel.readCgroup(path, "cgroup.procs"), path).rejects.toMatchObject({ errno: "EINVAL" });
   }
   await kernel.createCgroup(root);
@@ -113,7 +115,7 @@ test("never kills or removes the hierarchy itself", async () => {
   const mount = await kernel.cgroupMount();
   for (const path of [mount, `${mount}/`, `${mount}/.`]) {
     await expect(kernel.killCgroup(path, 0)).rejects.toMatchObject({ errno: "EINVAL" });
-    await expect(kernel.removeCgroup(path)).rejects.toMatchObject({ errno: "EINVAL" });
+    await expect(kernel.destroyCgroup(path, 0)).rejects.toMatchObject({ errno: "EINVAL" });
   }
 });
 

@@ -137,7 +137,7 @@ test("forgetting a created container kills it", async () => {
 });
 
 describe("runtimes that do not do what they should", () => {
-  const WRONG: [string, string, object][] = [
+  const WRONG: [string, string, object, number?][] = [
     ["fails", "echo one >&2; echo two >&2; exit 3", { step: "runtime failed", path: "exit 3: one\ntwo" }],
     ["fails after it made a process", `${CREATE}; exit 1`, { step: "runtime failed", path: "exit 1" }],
     ["writes no pid file", "true", { step: "read pid file", errno: "ENOENT" }],
@@ -145,13 +145,18 @@ describe("runtimes that do not do what they should", () => {
     ["names a process of somebody else", 'echo $PPID > "$PID_FILE"', { errno: "ESRCH" }],
     ["names init", 'echo 1 > "$PID_FILE"', { step: "read pid file", errno: "EBADMSG" }],
     ["names a process that is not there", 'echo 999999999 > "$PID_FILE"', { errno: "ESRCH" }],
-    ["hangs", "(sleep 1000 &) ; sleep 1000", { step: "runtime did not end in time", errno: "ETIMEDOUT" }],
-    ["says more than a pipe holds", "yes", { step: "runtime did not end in time" }],
+    [
+      "hangs",
+      "(sleep 1000 &) ; sleep 1000",
+      { step: "runtime did not end in time", errno: "ETIMEDOUT" },
+      500,
+    ],
+    ["says more than a pipe holds", "yes", { step: "runtime did not end in time" }, 500],
     ["kills itself", "kill -SEGV $$", { step: "runtime failed", path: "signal 11" }],
   ];
-  test.each(WRONG)("%s", async (_, script, failure) => {
-    const hurried = { launch: launch({ limitMs: 500 }) };
-    await expect(prepare(["sh", "-c", script], hurried)).rejects.toMatchObject(failure);
+  test.each(WRONG)("%s", async (_, script, failure, limitMs = 5_000) => {
+    const limited = { launch: launch({ limitMs }) };
+    await expect(prepare(["sh", "-c", script], limited)).rejects.toMatchObject(failure);
     await expect.poll(async () => (await pod.connect()).containers).toEqual([]);
     await nothingRuns();
     // The pod is none the worse.
@@ -201,14 +206,17 @@ describe("execs", () => {
 
   test("its output is that of the process, from the first byte on", async () => {
     // A shell reaps a child that ends while it still runs commands; the program that replaces it does not.
-    const script = '(sleep 0.05; echo out; exit 8) & echo $! > "$PID_FILE"; exec sleep 0.2';
+    const replaced = 'until [ "$(cat /proc/$$/comm)" = sleep ]; do sleep 0.01; done';
+    const script = `(${replaced}; echo out; exit 8) & echo $! > "$PID_FILE"; exec sleep 0.3`;
     const outcome = await collect(exec(script));
     expect([outcome.exitCode, outcome.stdout.toString()]).toEqual([8, "out\n"]);
     await nothingRuns();
   });
 
   test("closing it kills all of it", async () => {
-    const session = exec('(setsid sleep 1000 & sleep 0.05; setsid sleep 1001; true) & echo $! > "$PID_FILE"');
+    const moved = "until grep -q x-a1 /proc/self/cgroup; do sleep 0.01; done";
+    const script = `(setsid sleep 1000 & ${moved}; setsid sleep 1001; true) & echo $! > "$PID_FILE"`;
+    const session = exec(script);
     await session.started;
     const cgroup = join(containerCgroup(pod.cgroup, running), "x-a1");
     await expect.poll(() => readFileSync(join(cgroup, "cgroup.procs"), "utf8")).toMatch(/\d+\n\d+\n/);

@@ -143,7 +143,7 @@ describe("forget", () => {
     await until(() => processesOf(cgroup).length === 3);
     await pod.monitor.forget(id);
     await until(() => processesOf(cgroup).length === 0);
-    await pod.kernel.removeCgroup(cgroup);
+    expect(await pod.kernel.destroyCgroup(cgroup, 10_000)).toBe(true);
   });
 
   test("of an exited one, an unknown one, and twice", async () => {
@@ -151,7 +151,8 @@ describe("forget", () => {
     const { id, cgroup } = await pod.start(["exit", "0"]);
     await pod.exitOf(id);
     await Promise.all([pod.monitor.forget(id), pod.monitor.forget(id), pod.monitor.forget("unknown")]);
-    await pod.kernel.removeCgroup(cgroup);
+    expect(processesOf(cgroup)).toEqual([]);
+    expect(await pod.kernel.destroyCgroup(cgroup, 10_000)).toBe(true);
     pod.exits.clear();
     expect((await pod.run(["exit", "1"], { request: { id } })).exitCode).toBe(1);
   });

@@ -303,8 +303,7 @@ export class TestPod {
     const { kernel, paths } = this;
     this.monitor?.close();
     if (this.process !== undefined) kernel.signalProcess(this.process, 18);
-    await kernel.killCgroup(this.cgroup, 10_000);
-    await kernel.removeCgroup(this.cgroup);
+    await kernel.destroyCgroup(this.cgroup, 10_000);
     await kernel.removeNetns(paths.netns(this.id));
     const complaints = this.sanitizerReports();
     rmSync(this.directory, { recursive: true, force: true });

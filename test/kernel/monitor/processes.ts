@@ -8,7 +8,12 @@ export interface ProcessLine {
   readonly name: string;
   readonly state: string;
   readonly parent: number;
+  /** It has left its cgroup, or is about to, and never runs its program again. */
+  readonly isExiting: boolean;
 }
+
+/** linux/sched.h */
+const PF_EXITING = 4;
 
 function readStat(pid: number): ProcessLine | null {
   let text: string;
@@ -17,9 +22,9 @@ function readStat(pid: number): ProcessLine | null {
   } catch {
     return null;
   }
-  const [state = "", parent = ""] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const [state = "", parent = "", , , , , flags = ""] = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const name = text.slice(text.indexOf("(") + 1, text.lastIndexOf(")"));
-  return { pid, name, state, parent: Number(parent) };
+  return { pid, name, state, parent: Number(parent), isExiting: (Number(flags) & PF_EXITING) !== 0 };
 }
 
 /** Children, zombies among them. */
@@ -31,10 +36,10 @@ export function childrenOf(parent: number): ProcessLine[] {
     .filter((line) => line.parent === parent);
 }
 
-/** False for zombies, too. */
+/** False for zombies and for what is on its way there, too. */
 export function isAlive(pid: number): boolean {
   const line = readStat(pid);
-  return line !== null && line.state !== "Z" && line.state !== "X";
+  return line !== null && line.state !== "Z" && line.state !== "X" && !line.isExiting;
 }
 
 /** Live processes of a cgroup and of those below it; none when it is gone. */

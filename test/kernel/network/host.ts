@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, readlinkSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -36,6 +36,24 @@ export function hostAddress(): string {
   const found = all.find((entry) => entry.family === "IPv4" && !entry.internal);
   if (found === undefined) throw new Error("this machine has no IPv4 address beside loopback");
   return found.address;
+}
+
+/** Where the links in a folder of /proc lead. What vanishes meanwhile is left out. */
+export function linksIn(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => linkAt(join(folder, name)));
+}
+
+function linkAt(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    return [];
+  }
+}
+
+/** The network namespace of each of this process's threads. */
+export function threadNamespaces(): string[] {
+  return readdirSync("/proc/self/task").flatMap((task) => linkAt(`/proc/self/task/${task}/ns/net`));
 }
 
 export async function freePort(): Promise<number> {

@@ -3,7 +3,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -13,7 +12,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { threadNamespaces } from "./host.ts";
 import { loadNetnsKernel } from "./native.ts";
 
 const kernel = loadNetnsKernel();
@@ -52,19 +52,12 @@ test("a namespace is pinned by one mount, with loopback up and nothing else in i
   expect(await kernel.listNetns(directory)).toEqual([path]);
 });
 
-function threadNamespaces(): string[] {
-  return readdirSync("/proc/self/task").flatMap((task) => {
-    const link = `/proc/self/task/${task}/ns/net`;
-    return existsSync(link) ? [readlinkSync(link)] : [];
-  });
-}
-
 test("no thread of the daemon is left in a new namespace", async () => {
   const own = readlinkSync("/proc/self/ns/net");
   const paths = ["a", "b", "c", "d", "e", "f"].map((name) => join(directory, name));
   await Promise.all(paths.map((path) => kernel.createNetns(path)));
   // The answer comes from a thread that then ends: it may be on its way out.
-  await vi.waitFor(() => expect(new Set(threadNamespaces())).toEqual(new Set([own])), { timeout: 5000 });
+  await expect.poll(() => new Set(threadNamespaces())).toEqual(new Set([own]));
   const inodes = paths.map((path) => statSync(path).ino);
   expect(new Set(inodes).size).toBe(paths.length);
 });

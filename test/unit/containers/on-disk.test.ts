@@ -31,7 +31,7 @@ test.each(Object.entries(verbs))("%s answers when its commit is synced", async (
   const told = vi.fn();
   const events = world.events.length;
   const making = make().then(told);
-  await vi.waitFor(() => expect(world.events).toHaveLength(events + 1));
+  await expect.poll(() => world.events).toHaveLength(events + 1);
   await new Promise((later) => setTimeout(later, 20));
   expect(told).not.toHaveBeenCalled();
   resolve();

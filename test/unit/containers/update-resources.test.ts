@@ -74,16 +74,82 @@ it("moves the OOM score of what runs and of what will be executed", async () => 
   expect(row()?.config.resources).toMatchObject({ oomScoreAdj: 500, cpuShares: 0 });
 });
 
-it("refuses a memory limit that would kill the container", async () => {
-  const { world, row, update } = await stage();
-  world.kernel.stats.set(row()?.cgroupPath ?? "", {
-    wallMicros: 1,
-    memoryAnon: 9_000,
-    memoryCurrent: 50_000,
+/** What writing to memory.reclaim does. */
+function onReclaim({ kernel }: ReturnType<typeof makeWorld>, reclaim: (bytes: number) => void): void {
+  const write = kernel.writeCgroup.bind(kernel);
+  kernel.writeCgroup = async (path, file, value) => {
+    if (file === "memory.reclaim") reclaim(Number(value));
+    else await write(path, file, value);
+  };
+}
+
+const noMore = () => new KernelError("write", "EAGAIN", "memory.reclaim");
+
+/** A container that holds `held` bytes, and as many of page cache as come to `current`. */
+async function holding(held: number, current: number) {
+  const staged = await stage();
+  const { world, files } = staged;
+  files.set("memory.current", `${current}\n`);
+  onReclaim(world, (bytes) => {
+    const left = Number(files.get("memory.current")) - bytes;
+    files.set("memory.current", `${Math.max(held, left)}\n`);
+    if (left < held) throw noMore();
   });
+  return staged;
+}
+
+it("refuses a memory limit that would kill the container", async () => {
+  const { files, update } = await holding(9_000, 50_000);
   await expect(update({ memoryLimitBytes: 8_000 })).rejects.toMatchObject({
     code: "FAILED_PRECONDITION",
-    message: expect.stringContaining("9000 bytes that its processes hold"),
+    message: expect.stringContaining("9000 bytes that it holds and cannot give back"),
   });
+  expect(files.has("memory.max")).toBe(false);
+});
+
+it("has the page cache given back for a lower memory limit", async () => {
+  const { files, update } = await holding(9_000, 50_000);
+  await update({ memoryLimitBytes: 10_000 });
+  expect(files.get("memory.current")).toBe("10000\n");
+  expect(files.get("memory.max")).toBe("10000");
+  // Nothing is reclaimed for a limit that is high enough.
+  await update({ memoryLimitBytes: 20_000 });
+  expect(files.get("memory.current")).toBe("10000\n");
+});
+
+it("asks again when the container takes again what was given back", async () => {
+  const { world, files, update } = await stage();
+  let cache = 9_000;
+  onReclaim(world, () => {
+    cache = Math.floor(cache / 3);
+    files.set("memory.current", String(1_000 + cache));
+  });
+  files.set("memory.current", String(1_000 + cache));
+  await update({ memoryLimitBytes: 2_000 });
+  expect(files.get("memory.current")).toBe("2000");
+});
+
+it("waits for what is dirty to be written", async () => {
+  const { world, files, update } = await stage();
+  let dirty = 6_000;
+  onReclaim(world, () => {
+    files.set("memory.current", String(4_000 + dirty));
+    dirty -= 3_000;
+    files.set("memory.stat", `file_dirty ${dirty}\nfile_writeback 3000\n`);
+    throw noMore();
+  });
+  files.set("memory.current", "10000");
+  await update({ memoryLimitBytes: 5_000 });
+  expect(files.get("memory.current")).toBe("4000");
+});
+
+it("goes by what has no file behind it where the kernel reclaims nothing on demand", async () => {
+  const { world, files, update } = await stage();
+  files.set("memory.current", "50000");
+  files.set("memory.stat", "anon 6000\nfile 44000\nshmem 3000\n");
+  onReclaim(world, () => {
+    throw new KernelError("open", "ENOENT", "memory.reclaim");
+  });
+  await expect(update({ memoryLimitBytes: 8_000 })).rejects.toThrow("9000 bytes");
   await update({ memoryLimitBytes: 10_000 });
 });

@@ -16,6 +16,7 @@ import { openStore } from "../../../src/store/open.ts";
 import type { ContainerConfig } from "../../../src/types/container.ts";
 import type { BerthEvent } from "../../../src/types/events.ts";
 import type { PodConfig } from "../../../src/types/pod.ts";
+import { NAMESPACES, containerConfig as plainContainer, podConfig as plainPod } from "../spec/fixture.ts";
 
 export const IMAGE_ID = `sha256:${"a".repeat(64)}`;
 
@@ -150,28 +151,12 @@ export function makeCall(observeStep: StepObserver, signal = new AbortController
 }
 
 export function podConfig(changes: Partial<PodConfig> = {}): PodConfig {
-  return {
-    metadata: { name: "web", uid: "u1", namespace: "default", attempt: 0 },
-    hostname: "web",
-    logDirectory: "",
-    portMappings: [],
-    labels: { app: "web" },
-    annotations: {},
-    cgroupParent: "",
-    security: {
-      namespaces: { network: "POD", pid: "POD", ipc: "POD", targetId: "" },
-      readonlyRootfs: false,
-      supplementalGroups: [],
-      supplementalGroupsPolicy: "Merge",
-      privileged: false,
-    },
-    sysctls: {},
-    ...changes,
-  };
+  const security = { namespaces: { ...NAMESPACES, pid: "POD" } } as const;
+  return plainPod(security, { labels: { app: "web" }, ...changes });
 }
 
 export function containerConfig(changes: Partial<ContainerConfig> = {}): ContainerConfig {
-  return {
+  return plainContainer({
     metadata: { name: "c", attempt: 0 },
     image: {
       image: IMAGE_ID,
@@ -180,33 +165,8 @@ export function containerConfig(changes: Partial<ContainerConfig> = {}): Contain
       runtimeHandler: "",
       imageRef: "",
     },
-    command: [],
-    args: [],
-    workingDir: "",
-    envs: [],
-    mounts: [],
-    devices: [],
-    cdiDevices: [],
     labels: { tier: "front" },
-    annotations: {},
     logPath: "c/0.log",
-    stdin: false,
-    stdinOnce: false,
-    tty: false,
-    stopSignal: 0,
-    security: {
-      addCapabilities: [],
-      dropCapabilities: [],
-      ambientCapabilities: [],
-      privileged: false,
-      runAsUsername: "",
-      readonlyRootfs: false,
-      supplementalGroups: [],
-      supplementalGroupsPolicy: "Merge",
-      noNewPrivs: false,
-      maskedPaths: [],
-      readonlyPaths: [],
-    },
     ...changes,
-  };
+  });
 }

@@ -141,7 +141,7 @@ describe("connect", () => {
     peer.socket.write(Buffer.concat([welcome, exitPayload().frame(FRAME.EXITED, 0)]));
     const monitor = await connecting;
     expect(events.onExit).not.toHaveBeenCalled();
-    await vi.waitFor(() => expect(events.onExit).toHaveBeenCalledOnce());
+    await expect.poll(() => events.onExit).toHaveBeenCalledOnce();
     monitor.close();
   });
 });
@@ -203,7 +203,7 @@ describe("requests", () => {
       peer.send(FRAME.EXITED, 0, exitPayload());
       peer.send(FRAME.EXITED, 0, exitPayload());
       expect(await surfaced).toMatchObject({ message: "of the handler" });
-      await vi.waitFor(() => expect(events.onExit).toHaveBeenCalledTimes(2));
+      await expect.poll(() => events.onExit).toHaveBeenCalledTimes(2);
     } finally {
       for (const other of others) process.on("uncaughtException", other);
     }

@@ -112,7 +112,7 @@ describe("a process's streams", () => {
     for (const digit of "123") peer.send(FRAME.STDOUT, 0, text(digit));
     peer.send(FRAME.STREAM_EXITED, 0, ended(0));
     for (const expected of ["1", "12", "123"]) {
-      await vi.waitFor(() => expect(seen.join("")).toBe(expected));
+      await expect.poll(() => seen.join("")).toBe(expected);
       await settle();
       expect(seen.join("")).toBe(expected);
       session.resume();

@@ -9,6 +9,7 @@ import type { NetworkDriver } from "../../../src/network/driver.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { NetworkConfig } from "../../../src/types/config.ts";
 import type { PodConfig } from "../../../src/types/pod.ts";
+import { podConfig as plainPod } from "../spec/fixture.ts";
 
 export const podId = "a".repeat(64);
 export const otherPodId = "b".repeat(64);
@@ -96,24 +97,8 @@ export function printResult(address: string, version = "1.0.0"): string {
 }
 
 export function podConfig(changes: Partial<PodConfig> = {}): PodConfig {
-  return {
-    metadata: { name: "web", namespace: "default", uid: "u-1", attempt: 0 },
-    hostname: "web",
-    logDirectory: "",
-    portMappings: [],
-    labels: {},
-    annotations: {},
-    cgroupParent: "",
-    security: {
-      namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD", targetId: "" },
-      readonlyRootfs: false,
-      supplementalGroups: [],
-      supplementalGroupsPolicy: "Merge",
-      privileged: false,
-    },
-    sysctls: {},
-    ...changes,
-  };
+  const metadata = { name: "web", namespace: "default", uid: "u-1", attempt: 0 };
+  return plainPod({}, { metadata, ...changes });
 }
 
 export function insertPodRow(store: Store, id: string): void {

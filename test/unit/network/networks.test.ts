@@ -2,7 +2,7 @@
 
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { attachmentRows, type Fixture, makeFixture, podConfig, podId, printResult } from "./fixture.ts";
 
@@ -154,7 +154,7 @@ describe("collectGarbage", () => {
     fixture.plugin("first", `[ "$CNI_COMMAND" = GC ] && sleep 0.3; ${result}`);
     const driver = fixture.driver();
     const collected = driver.collectGarbage().then(() => fixture.calls().length);
-    await vi.waitFor(() => expect(fixture.calls()).toContain("GC first"));
+    await expect.poll(() => fixture.calls()).toContain("GC first");
     await driver.setUp(call, podId, netns, podConfig());
     expect(await collected).toBe(2);
     expect(fixture.calls()).toEqual(["GC first", "GC second", "ADD first", "ADD second"]);

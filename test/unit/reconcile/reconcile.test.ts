@@ -147,5 +147,5 @@ test("networks are audited after recovery: what a plugin complains of is shown w
   expect(stateOfPod(podSandboxStatus(world.deps, podId))).toBe("READY");
   world.network.problem = "";
   await recover(world, restarted(world));
-  await vi.waitFor(() => expect(podSandboxStatus(world.deps, podId).network.problem).toBeUndefined());
+  await expect.poll(() => podSandboxStatus(world.deps, podId).network.problem).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import { mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { silentLogger } from "../../../src/lib/call.ts";
 import { StreamingServer } from "../../../src/streaming/server.ts";
 
@@ -62,7 +62,7 @@ const errors = () => logged.filter(({ level }) => level === "error").map(({ text
 test("a renewed certificate is shown to new connections", async () => {
   expect(await shown()).toBe("CN=first");
   show("second");
-  await vi.waitFor(async () => expect(await shown()).toBe("CN=second"));
+  await expect.poll(() => shown()).toBe("CN=second");
   expect(errors()).toEqual([]);
   expect(logged).toEqual([{ level: "info", text: expect.stringContaining("certificate renewed") }]);
 });
@@ -84,13 +84,13 @@ test.each([
     makePair("third");
     spoil(join(folder, "third"));
     show("third");
-    await vi.waitFor(() => expect(errors()).toEqual([expect.stringContaining(reason)]));
+    await expect.poll(() => errors()).toEqual([expect.stringContaining(reason)]);
     expect(await shown()).toBe("CN=first");
     // Some more looks at the same files.
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(errors()).toHaveLength(1);
     show("second");
-    await vi.waitFor(async () => expect(await shown()).toBe("CN=second"));
+    await expect.poll(() => shown()).toBe("CN=second");
   },
 );
 

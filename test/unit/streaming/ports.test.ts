@@ -57,7 +57,7 @@ async function open(
   await client.open(first + 2, { streamtype: "data", port: String(port), requestid });
 }
 
-const ended = (client: SpdyClient, id: number) => vi.waitFor(() => expect(client.hasEnded(id)).toBe(true));
+const ended = (client: SpdyClient, id: number) => expect.poll(() => client.hasEnded(id)).toBe(true);
 
 describe("over SPDY", () => {
   it("each direction ends by itself", async () => {
@@ -120,7 +120,7 @@ describe("over SPDY", () => {
     const client = await session(stage);
     const { port, sockets } = await serve((socket) => socket.resume());
     await open(client, 1, port);
-    await vi.waitFor(() => expect(sockets).toHaveLength(1));
+    await expect.poll(() => sockets).toHaveLength(1);
     const closed = once(sockets[0] as Socket, "end");
     client.send(controlFrame(FRAME.RST_STREAM, [3, 5]));
     await closed;
@@ -131,11 +131,11 @@ describe("over SPDY", () => {
     const client = await session(stage);
     const { port, sockets } = await serve((socket) => socket.resume());
     for (const first of [1, 5, 9]) await open(client, first, port);
-    await vi.waitFor(() => expect(sockets).toHaveLength(3));
+    await expect.poll(() => sockets).toHaveLength(3);
     const closed = sockets.map((socket) => once(socket, "end"));
     client.transport.destroy();
     await Promise.all(closed);
-    await vi.waitFor(() => expect(stage.server.connectionCount).toBe(0));
+    await expect.poll(() => stage.server.connectionCount).toBe(0);
   });
 
   it("streams that make no pair are refused, and half a pair does not stay", async () => {
@@ -178,7 +178,7 @@ describe("over SPDY", () => {
     await open(client, 1, port);
     await open(client, 5, port);
     client.send(dataFrame(3, "flood"));
-    await vi.waitFor(() => expect(client.data(3)).toHaveLength(100_000));
+    await expect.poll(() => client.data(3)).toHaveLength(100_000);
     client.send(dataFrame(7, "quick", true));
     await ended(client, 7);
     expect(client.data(7).toString()).toBe("quick");

@@ -74,6 +74,7 @@ export function fakeLayers(): FakeLayers {
     async probeErofs() {
       return "";
     },
+    async requireDiskRoom() {},
     async relabel() {},
   };
   return fake;
