@@ -243,7 +243,7 @@ async function undo(deps: ContainerDeps, call: Call, id: ContainerId): Promise<v
 interface Parts extends Pick<ContainerWish, "pod" | "edits"> {
   readonly container: Container;
   readonly images: ContainerImages;
-  readonly held: HeldLayers;
+  readonly layers: Promise<HeldLayers>;
 }
 
 /** The layers are held until the container's mounts are made: these have them from then on. */
@@ -251,14 +251,16 @@ async function buildOnLayers(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  { image, ...parts }: Omit<Parts, "images" | "held"> & Pick<ContainerWish, "image">,
+  { image, ...parts }: Omit<Parts, "images" | "layers"> & Pick<ContainerWish, "image">,
 ): Promise<{ planned: PlannedContainer; process: ProcessRef }> {
   const images = containerImages(deps, parts.container.config, image);
-  const held = await holdLayers(deps, images);
+  const layers = holdLayers(deps, images);
+  // Who plans with them is told.
+  const held = layers.catch(() => null);
   try {
-    return await build(deps, call, steps, { ...parts, images, held });
+    return await build(deps, call, steps, { ...parts, images, layers });
   } finally {
-    held.release();
+    (await held)?.release();
   }
 }
 
@@ -308,12 +310,12 @@ async function makeParts(
   deps: ContainerDeps,
   call: Call,
   steps: Steps,
-  { pod, edits, container, images, held }: Parts,
+  { pod, edits, container, images, layers }: Parts,
 ): Promise<PlannedContainer> {
   const [snapshot, cgroup, planned, logs, bundle] = await Promise.allSettled([
     steps.run("snapshot", () => makeSnapshot(deps, container.snapshot)),
     steps.run("cgroup", () => makeCgroup(deps, call, container)),
-    steps.run("plan", () => planContainer(deps, pod, container, { images, held }, edits)),
+    steps.run("plan", () => planContainer(deps, pod, container, { images, layers }, edits)),
     hasOwnLog(pod, container) ? steps.run("log-dir", () => makeLogDirectory(container.logPath)) : null,
     container.runtime === null ? null : steps.run("bundle", () => makeBundle(deps, container)),
   ]);

@@ -84,14 +84,15 @@ export async function planContainer(
   deps: ContainerDeps,
   pod: Pod,
   container: Pick<Container, "config" | "snapshot" | "runtime">,
-  { images, held }: { readonly images: ContainerImages; readonly held: HeldLayers },
+  { images, layers }: { readonly images: ContainerImages; readonly layers: Promise<HeldLayers> },
   edits: Required<CdiEdits>,
 ): Promise<PlannedContainer> {
   const config = editedConfig(container.config, edits);
   const image = images.root;
   const { security } = config;
   const withoutDevices = container.runtime?.handler?.privilegedWithoutHostDevices === true;
-  const [files, seccomp, requested, described, nodes] = await Promise.all([
+  const [held, files, seccomp, requested, described, nodes] = await Promise.all([
+    layers,
     deps.userFiles.get(image),
     seccompProgram(deps, security),
     requestedDevices(config.devices),
