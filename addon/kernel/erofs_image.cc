@@ -29,9 +29,18 @@ Result ErofsImage::WriteAt(const void* data, size_t size, uint64_t offset) {
   return Result::success();
 }
 
+Result ErofsImage::Send() {
+  if (base_ - sent_ < kSendBytes) return Result::success();
+  off_t first = static_cast<off_t>(sent_), size = static_cast<off_t>(base_ - sent_);
+  sent_ = base_;
+  if (sync_file_range(fd_.get(), first, size, SYNC_FILE_RANGE_WRITE) == 0) return Result::success();
+  return Result::last("write layer image", path_.c_str());
+}
+
 Result ErofsImage::Flush() {
   Result result = WriteAt(buffer_.data(), used_, base_);
   base_ += used_;
+  if (result.ok()) result = Send();
   used_ = 0;
   room_ = kBufferBytes - base_ % kPage;
   return result;

@@ -37,8 +37,11 @@ class ErofsImage {
  private:
   static constexpr size_t kBufferBytes = 1 << 20;
   static constexpr uint64_t kPage = 4096;
+  /// What is written goes on its way to the disk so much at a time: then less is left for the sync.
+  static constexpr uint64_t kSendBytes = 4 << 20;
 
   Result Flush();
+  Result Send();
   Result WriteAt(const void* data, size_t size, uint64_t offset);
 
   std::string path_;
@@ -47,6 +50,7 @@ class ErofsImage {
   uint64_t base_ = kErofsDataStart;  // of the buffer's first byte
   size_t used_ = 0;
   size_t room_ = kBufferBytes;  // so that the next buffer begins at a page's beginning
+  uint64_t sent_ = 0;           // on its way to the disk
   uint64_t index_offset_ = 0;   // 0 while contents are written
   uint32_t index_crc_ = 0;
 };
