@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, beforeEach } from "vitest";
 import type {
   LayerForm,
   LayerUnpack,
@@ -22,6 +22,18 @@ const mounts: number[] = [];
 /** The form of all layers that this file's tests unpack from here on. */
 export function useForm(wanted: LayerForm): void {
   form = wanted;
+}
+
+/** All tests of the file are about images, and skipped on a host that cannot use them. */
+export function useImages(): void {
+  useForm("erofs");
+  let why = "";
+  beforeAll(async () => {
+    const directory = mkdtempSync(join(tmpdir(), "berth-probe-"));
+    why = await kernel.probeErofs(directory);
+    rmdirSync(directory);
+  });
+  beforeEach((context) => context.skip(why !== "", `layers cannot be images here: ${why}`));
 }
 
 export const isImage = () => form === "erofs";

@@ -1,15 +1,9 @@
 // What is said of layers, once more for those that are EROFS images.
 
-import { readFileSync } from "node:fs";
-import { beforeEach, describe } from "vitest";
-import { useForm } from "./fixture.ts";
+import { describe } from "vitest";
+import { useImages } from "./fixture.ts";
 
-useForm("erofs");
-
-beforeEach((context) => {
-  const known = readFileSync("/proc/filesystems", "utf8");
-  context.skip(!known.includes("\terofs\n"), "this kernel has no EROFS");
-});
+useImages();
 
 describe("entries", async () => void (await import("./entries.test.ts")));
 describe("trees", async () => void (await import("./trees.test.ts")));

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { KernelError } from "../../../src/lib/errors.ts";
 import {
   begin,
@@ -15,16 +15,12 @@ import {
   LIMITS,
   unpack,
   useForm,
+  useImages,
   useScratch,
 } from "./fixture.ts";
 import { makeTar, type TarEntrySpec } from "./tar-builder.ts";
 
-useForm("erofs");
-
-beforeEach((context) => {
-  const known = readFileSync("/proc/filesystems", "utf8");
-  context.skip(!known.includes("\terofs\n"), "this kernel has no EROFS");
-});
+useImages();
 
 const scratch = useScratch();
 
