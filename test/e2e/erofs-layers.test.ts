@@ -264,7 +264,7 @@ describe("what is kept, and given back", () => {
     const pod = await stage.runPod("missing");
     await expect(stage.create(pod, "c", BOTH, SLEEP)).rejects.toMatchObject({
       details: expect.stringMatching(
-        `use layer "${join(layers, name)}": it is missing on disk; pull its image again`,
+        `use layer "${join(layers, name)}": it is missing on disk; run berth image verify`,
       ),
     });
     execFileSync("mv", [join(daemon.scratch.folder, "away"), join(layers, name)]);
