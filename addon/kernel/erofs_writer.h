@@ -32,8 +32,9 @@ class ErofsWriter : public LayerWriter {
   Result OpenOrMake(const std::string& path, unsigned depth, uint32_t* directory);
   Result MakeOne(const std::string& prefix, unsigned depth, uint32_t* directory);
   void SetTime(uint32_t id);
+  /// Makes what no entry names: missing parents, whiteouts.
   Result MakeImplied(mode_t mode, uint32_t directory, const std::string& name, uint32_t* id);
-  /// Of the layer's own failures, the entry; of the image's, the entry that it was about.
+  /// A failure of the tree or the image, with the entry's path in the place of its own.
   static Result Named(Result result, const std::string& path);
   void RemoveExisting(const Place& place, const TarEntry& entry);
   bool IsReplaceable(uint32_t id, const TarEntry& entry) const;

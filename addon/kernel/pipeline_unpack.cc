@@ -50,7 +50,7 @@ Result Pipeline::UnpackTar() {
   return Result::success();
 }
 
-/// Why the archive was not read to its end.
+/// Why the archive was not read to its end, if it was not.
 Result Pipeline::UntarFailure(const RingSource& source, const Result& result, uint64_t entries) {
   // A stop looks like the end of the stream: its reason is recorded already and is kept.
   if (ring_.stopped()) return Result::failure("unpack layer", ECANCELED);
