@@ -135,8 +135,10 @@ Result MakePodMountNamespace(const Shm& shm, PodResources* pod) {
 }
 
 /// PID 1 of the pod's namespace. Containers share it, so it can see and hold nothing: an empty root, no
-/// descriptors, no privileges. It reaps by ignoring SIGCHLD, so it never even wakes up.
-[[noreturn]] void RunPodInit(char** argv, uid_t nobody) {
+/// descriptors, no privileges. It reaps by ignoring SIGCHLD, so it never even wakes up. A byte through
+/// `ready` tells that this is so: before, a container that may trace it would find what the monitor holds,
+/// and orphans that end would stay zombies.
+[[noreturn]] void RunPodInit(char** argv, uid_t nobody, int ready) {
   prctl(PR_SET_NAME, "berth-init", 0, 0, 0);
   // Containers can read its command line: paths of the host are none of their business.
   for (char** word = argv; word != nullptr && *word != nullptr; word++) memset(*word, 0, strlen(*word));
@@ -144,7 +146,8 @@ Result MakePodMountNamespace(const Shm& shm, PodResources* pod) {
   if (argv != nullptr) memcpy(argv[0], "berth-init", sizeof "berth-init");
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (setsid() < 0 || chdir("/") != 0) _exit(127);
-  if (syscall(SYS_close_range, 0u, ~0u, 0) != 0) _exit(127);
+  if (ready > 0 && syscall(SYS_close_range, 0u, ready - 1u, 0) != 0) _exit(127);
+  if (syscall(SYS_close_range, ready + 1u, ~0u, 0) != 0) _exit(127);
   for (unsigned long capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; capability++) {
   }
   if (setgroups(0, nullptr) != 0 || setresgid(nobody, nobody, nobody) != 0) _exit(127);
@@ -152,12 +155,14 @@ Result MakePodMountNamespace(const Shm& shm, PodResources* pod) {
   // Again: the change of user cleared it.
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   signal(SIGCHLD, SIG_IGN);
+  if (write(ready, "", 1) != 1 || close(ready) != 0) _exit(127);
   while (true) pause();
 }
 
 struct InitStart {
   PodResources* pod;
   uid_t nobody;
+  int ready;
   uint64_t more_flags;
   CloneOutcome outcome;
 };
@@ -166,7 +171,7 @@ Result CloneInit(InitStart& start) {
   CloneRequest request;
   request.flags = CLONE_NEWPID | start.more_flags;
   Result result = Clone(request, &start.outcome);
-  if (result.ok() && start.outcome.pid == 0) RunPodInit(start.pod->argv, start.nobody);
+  if (result.ok() && start.outcome.pid == 0) RunPodInit(start.pod->argv, start.nobody, start.ready);
   return result;
 }
 
@@ -184,12 +189,29 @@ int StartInitInside(void* argument) {
   return 0;
 }
 
+/// Until it has nothing and may nothing any more, and its end of the pipe is closed as well.
+Result AwaitPodInit(int ready) {
+  ssize_t told = 0;
+  for (;;) {
+    char byte;
+    ssize_t size = read(ready, &byte, 1);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return Result::last("read", "pod init");
+    if (size == 0) break;
+    told += size;
+  }
+  return told == 1 ? Result::success() : Result::failure("pod init ended before it was ready", ECHILD);
+}
+
 Result StartPodInit(uid_t nobody, PodResources* pod) {
   if (!pod->pod_mount_ns.valid()) {
     Result result = MakePodMountNamespace({0, 0, 0, nullptr}, pod);
     if (!result.ok()) return result;
   }
-  std::pair<InitStart, Result> call{{pod, nobody, 0, {}}, {}};
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Result::last("pipe2", "pod init");
+  Fd ready(ends[0]), ready_inside(ends[1]);
+  std::pair<InitStart, Result> call{{pod, nobody, ends[1], 0, {}}, {}};
   CloneRequest request;
   request.flags = CLONE_FILES;
   CloneOutcome between;
@@ -200,7 +222,8 @@ Result StartPodInit(uid_t nobody, PodResources* pod) {
   }
   pod->init_pid = call.first.outcome.pid;
   pod->init_pidfd.reset(call.first.outcome.pidfd);
-  return call.second;
+  ready_inside.reset();
+  return call.second.ok() ? AwaitPodInit(ready.get()) : call.second;
 }
 
 Result RunPodStep(const Plan& plan, const PlanStep& step, PodResources* pod) {

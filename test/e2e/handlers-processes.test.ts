@@ -178,14 +178,21 @@ describe.each(PODS)("%s, with a user namespace: %s", (handler, mapped) => {
     await expect
       .poll(async () => (await ask())?.writableLayer?.usedBytes?.value, { timeout: 30_000 })
       .toBeGreaterThanOrEqual(3n * 1024n * 1024n);
-    const { stats } = await daemon.ask<PodSandboxStatsResponse>("podSandboxStats", { podSandboxId: pod });
-    // The shell, the monitor and the pod's init.
-    expect(stats?.linux?.process?.processCount?.value).toBe(3n);
-    const { podMetrics } = await daemon.ask<ListPodSandboxMetricsResponse>("listPodSandboxMetrics", {});
-    const own = podMetrics.find(({ podSandboxId }) => podSandboxId === pod)?.containerMetrics[0]?.metrics;
-    const metric = (name: string) => own?.find((sample) => sample.name === name)?.value?.value;
-    expect([metric("container_processes"), metric("container_file_descriptors")]).toEqual([1n, 3n]);
-    expect(metric("container_ulimits_soft")).toBe(1024n);
+    const counted = async () => {
+      const request = { podSandboxId: pod };
+      const { stats } = await daemon.ask<PodSandboxStatsResponse>("podSandboxStats", request);
+      return stats?.linux?.process?.processCount?.value;
+    };
+    // The shell, the monitor and the pod's init, once dd has ended.
+    await expect.poll(counted).toBe(3n);
+    const metrics = async (...names: string[]) => {
+      const { podMetrics } = await daemon.ask<ListPodSandboxMetricsResponse>("listPodSandboxMetrics", {});
+      const own = podMetrics.find(({ podSandboxId }) => podSandboxId === pod)?.containerMetrics[0]?.metrics;
+      return names.map((name) => own?.find((sample) => sample.name === name)?.value?.value);
+    };
+    await expect
+      .poll(() => metrics("container_processes", "container_file_descriptors", "container_ulimits_soft"))
+      .toEqual([1n, 3n, 1024n]);
   });
 
   test("UpdateContainerResources: what the host can is done, what it cannot is refused by name", async () => {

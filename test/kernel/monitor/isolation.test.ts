@@ -16,6 +16,12 @@ async function startSaying(pod: TestPod, args: readonly string[], text: string):
   return container;
 }
 
+function initOf(pod: TestPod): number {
+  const found = childrenOf(pod.process.pid).find(({ name }) => name === "berth-init");
+  if (found === undefined) throw new Error("the pod has no init");
+  return found.pid;
+}
+
 describe("shared PID namespace", () => {
   test("a reaping PID 1 of the pod's own, which is no container's", async () => {
     const pod = await startPod(sharedPids());
@@ -23,20 +29,31 @@ describe("shared PID namespace", () => {
     const second = await pod.report();
     expect(first.pid).toBeGreaterThan(1);
     expect(second.namespace_pid).toBe(first.namespace_pid);
-    // On a busy machine it may not have come to rest yet.
-    await expect.poll(() => childrenOf(pod.process.pid)).toMatchObject([{ name: "berth-init", state: "S" }]);
-    const [init] = childrenOf(pod.process.pid);
-    expect(readdirSync(`/proc/${init?.pid}/fd`)).toEqual([]);
-    const words = readFileSync(`/proc/${init?.pid}/cmdline`, "utf8").split("\0");
+    const init = initOf(pod);
+    expect(readdirSync(`/proc/${init}/fd`)).toEqual([]);
+    const words = readFileSync(`/proc/${init}/cmdline`, "utf8").split("\0");
     expect(words.filter((word) => word !== "")).toEqual(["berth-init"]);
+  });
+
+  test("PID 1 has nothing and may nothing from the pod's first moment on", async () => {
+    for (let round = 0; round < 10; round++) {
+      const init = initOf(await startPod(sharedPids()));
+      expect(readdirSync(`/proc/${init}/fd`)).toEqual([]);
+      const status = readFileSync(`/proc/${init}/status`, "utf8");
+      expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
+      expect(status).toMatch(/^CapPrm:\t0+$/m);
+      expect(status).toMatch(/^CapBnd:\t0+$/m);
+      expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+      expect(readFileSync(`/proc/${init}/cmdline`, "utf8").replaceAll("\0", "")).toBe("berth-init");
+    }
   });
 
   test("orphans are reaped and leave no zombie", async () => {
     const pod = await startPod(sharedPids());
     const container = await startSaying(pod, ["fork-bomb-lite", "20", "stay"], "orphans: 20");
-    const [init] = childrenOf(pod.process.pid).filter(({ name }) => name === "berth-init");
+    const init = initOf(pod);
     await until(() => processesOf(container.cgroup).length === 1);
-    await until(() => childrenOf(init!.pid).length === 0);
+    await until(() => childrenOf(init).length === 0);
     expect(childrenOf(container.process.pid)).toEqual([]);
   });
 
