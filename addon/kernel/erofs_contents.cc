@@ -69,6 +69,7 @@ Result ErofsWriter::WriteRun(const TarEntry& entry, const SparseRun& run, Bytes*
     uint32_t block;
     memcpy(&block, at, sizeof block);
     if (block == kErofsNullBlock) {
+      if (*end + size > kErofsMaxBytes) return ErofsImage::TooLarge(entry.path);
       block = BlockOf(*end);
       memcpy(at, &block, sizeof block);
       *end += size;

@@ -46,9 +46,12 @@ Result ErofsImage::Flush() {
   return result;
 }
 
+Result ErofsImage::TooLarge(const std::string& path) {
+  return Result::failure("layer image: larger than its block numbers reach", EOVERFLOW, path.c_str());
+}
+
 Result ErofsImage::Append(Bytes bytes) {
-  if (bytes.size > kErofsMaxBytes - position())
-    return Result::failure("layer image: larger than its block numbers reach", EOVERFLOW, path_.c_str());
+  if (bytes.size > kErofsMaxBytes - position()) return TooLarge(path_);
   if (index_offset_ != 0) index_crc_ = crc32_gzip_refl(index_crc_, bytes.data, bytes.size);
   while (bytes.size > 0) {
     size_t part = std::min(bytes.size, room_ - used_);
@@ -65,6 +68,8 @@ Result ErofsImage::Append(Bytes bytes) {
 
 Result ErofsImage::SkipTo(uint64_t position) {
   static constexpr uint8_t kZeros[kPage] = {};
+  if (position < this->position())
+    return Result::failure("write layer image: position lies behind", EINVAL, path_.c_str());
   uint64_t gap = position - this->position();
   // The index has no holes: it is a part of its checksum.
   if (gap < kPage || index_offset_ != 0) {
@@ -73,8 +78,7 @@ Result ErofsImage::SkipTo(uint64_t position) {
       result = Append(Bytes{kZeros, static_cast<size_t>(std::min(gap, kPage))});
     return result;
   }
-  if (position > kErofsMaxBytes)
-    return Result::failure("layer image: larger than its block numbers reach", EOVERFLOW, path_.c_str());
+  if (position > kErofsMaxBytes) return TooLarge(path_);
   Result result = Flush();
   base_ = position;
   room_ = kBufferBytes - base_ % kPage;

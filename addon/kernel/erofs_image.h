@@ -22,10 +22,14 @@ class ErofsImage {
   uint64_t position() const { return base_ + used_; }
   /// EOVERFLOW when it would become larger than its block numbers reach.
   Result Append(Bytes bytes);
-  /// Goes on at a later position. What lies between is zero, and where that is much, a hole.
+  /// Goes on at a position that is not before this one. What lies between is zero, and where that is much, a
+  /// hole.
   Result SkipTo(uint64_t position);
   /// Goes on at the next multiple of `unit`, a power of two.
   Result Align(uint64_t unit) { return SkipTo((position() + unit - 1) & ~(unit - 1)); }
+
+  /// What there is to say then of what has this path.
+  static Result TooLarge(const std::string& path);
 
   /// From here on all that is appended is the index.
   void BeginIndex();

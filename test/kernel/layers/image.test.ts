@@ -188,6 +188,8 @@ test("what no image can hold is EOVERFLOW", async () => {
   expect(await overflow([sparse("x", 2 ** 60, [])])).toMatch(/sparse file is too large/);
   const wide = [...Array(15).keys()].map((at) => sparse(`s${at}`, 2 ** 50, [0, 2 ** 40, 2 ** 45]));
   expect(await overflow(wide)).toMatch(/block numbers/);
+  const touched = Array.from({ length: 8300 }, (_, at) => at * 2 ** 28);
+  expect(await overflow([sparse("x", 3 * 2 ** 40, touched)])).toMatch(/block numbers/);
   const deep = [...Array(3).keys()].flatMap((at) => {
     const path = `${at === 0 ? "" : `l${at - 1}/`}${"d/".repeat(2000)}`;
     return [
