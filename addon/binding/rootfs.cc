@@ -4,7 +4,7 @@
 // treeUsage(path): Promise<{bytes, inodes}>
 // syncFilesystem(path): Promise<void>
 // mountLayer(path): Promise<number>, the descriptor of a detached mount
-// probeErofs(image, directory): Promise<void>
+// probeErofs(directory): Promise<void>
 // requireDiskRoom(path): Promise<void>
 // treeTar(layers): {fd, done: Promise<void>}, the read end of a pipe, and when the writing has ended
 
@@ -130,10 +130,9 @@ Napi::Value MountLayerDoor(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ProbeErofsDoor(const Napi::CallbackInfo& info) {
-  std::string image = StringArgument(info, 0);
-  std::string directory = StringArgument(info, 1);
+  std::string directory = StringArgument(info, 0);
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
-  return Run(info.Env(), Where::kThread, [image, directory] { return ProbeErofs(image, directory); });
+  return Run(info.Env(), Where::kThread, [directory] { return ProbeErofs(directory); });
 }
 
 Napi::Value TreeTarDoor(const Napi::CallbackInfo& info) {

@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../kernel/fd.h"
@@ -43,27 +45,35 @@ bool HasMounts(const Overlay& overlay) {
   return false;
 }
 
-/// Copies of mounts with the ids of a user namespace. An overlay that is being configured does not keep them:
-/// they are held until it is made.
-class MappedMounts {
+/// Layers that are mounts, with the ids of a user namespace if need be. An overlay that is being configured
+/// does not keep copies of mounts: they are held until it is made.
+class LayerMounts {
  public:
-  MappedMounts() = default;
-  MappedMounts(const MappedMounts&) = delete;
-  MappedMounts& operator=(const MappedMounts&) = delete;
-  ~MappedMounts() {
+  LayerMounts() = default;
+  LayerMounts(const LayerMounts&) = delete;
+  LayerMounts& operator=(const LayerMounts&) = delete;
+  ~LayerMounts() {
     for (int i = 0; i < count_; i++) close(mounts_[i]);
   }
 
-  /// `path` is where this process then finds the copy.
-  Result Add(const char* mount, int userns, char (&path)[32]) {
-    if (count_ == kMost) return Result::failure("clone layer: too many", E2BIG, mount);
-    Fd copy(open_tree(AT_FDCWD, mount, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-    if (!copy.valid()) return Result::last("clone layer", mount);
-    Result result = MapTreeIds(copy.get(), userns);
-    if (!result.ok()) return result;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", copy.get());
-    mounts_[count_++] = copy.release();
-    return result;
+  /// `path` is where this process then finds it. ENOENT: it is gone, with the daemon that mounted it; what
+  /// else is found there belongs to a process that got the daemon's pid.
+  Result Add(const char* layer, int userns, char (&path)[32]) {
+    if (count_ == kMost) return Result::failure("open layer: too many", E2BIG, layer);
+    Fd mount(open(layer, O_PATH | O_CLOEXEC));
+    if (!mount.valid()) return Result::last("open layer", layer);
+    struct statfs status;
+    if (fstatfs(mount.get(), &status) != 0) return Result::last("fstatfs layer", layer);
+    if (status.f_type != EROFS_SUPER_MAGIC_V1) return Result::failure("open layer: no image", ENOENT, layer);
+    if (userns >= 0) {
+      mount.reset(open_tree(mount.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+      if (!mount.valid()) return Result::last("clone layer", layer);
+      Result result = MapTreeIds(mount.get(), userns);
+      if (!result.ok()) return result;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", mount.get());
+    mounts_[count_++] = mount.release();
+    return Result::success();
   }
 
  private:
@@ -73,15 +83,15 @@ class MappedMounts {
 };
 
 /// Gives the overlay its layers, the top one first. `too_old` as below.
-Result AddLowers(int context, const Overlay& overlay, MappedMounts* mapped, bool* too_old) {
+Result AddLowers(int context, const Overlay& overlay, LayerMounts* mounts, bool* too_old) {
   const char* lower = overlay.lowers;
   for (uint64_t i = 0; i < overlay.lower_count; i++, lower += strlen(lower) + 1) {
-    char copy[32];
+    char mount[32];
     const char* from = lower;
-    if (IsMount(lower) && overlay.userns >= 0) {
-      Result result = mapped->Add(lower, overlay.userns, copy);
+    if (IsMount(lower)) {
+      Result result = mounts->Add(lower, overlay.userns, mount);
       if (!result.ok()) return result;
-      from = copy;
+      from = mount;
     }
     if (fsconfig(context, FSCONFIG_SET_STRING, "lowerdir+", from, 0) != 0) {
       *too_old = errno == EINVAL && i == 0;
@@ -110,8 +120,8 @@ Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
   if (HasMounts(overlay) && fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "on", 0) != 0) {
     return Result::last("xino", overlay.lowers);
   }
-  MappedMounts mapped;
-  Result added = AddLowers(context.get(), overlay, &mapped, too_old);
+  LayerMounts mounts;
+  Result added = AddLowers(context.get(), overlay, &mounts, too_old);
   if (!added.ok()) return added;
   if (overlay.upper == nullptr) return Finish(context.get(), Attributes(overlay), overlay.lowers, mount);
   if (fsconfig(context.get(), FSCONFIG_SET_STRING, "upperdir", overlay.upper, 0) != 0) {

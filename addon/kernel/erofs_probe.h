@@ -7,13 +7,18 @@
 
 namespace berth {
 
-/// What the image that is tried holds: this file of root's, with this content.
+/// What is tried holds (src/kernel/probe-erofs.ts): "image", with this file of root's, its content, its
+/// attribute "y" and its permitted capability, and an opaque directory over the one in "lower" whose
+/// file this is; "bare/top" and "bare/bottom" are empty directories.
 inline constexpr char kErofsProbeName[] = "probe";
 inline constexpr char kErofsProbeContent[] = "berth\n";
+inline constexpr char kErofsProbeAttribute[] = "user.probe";
+inline constexpr int kErofsProbeCapability = 10;  // CAP_NET_BIND_SERVICE
+inline constexpr char kErofsProbeHidden[] = "opaque/hidden";
 
-/// Mounts `image`, and puts overlays over `directory` on it: on the detached mount, and on a copy of it with
-/// mapped ids; looks the file up through each and reads it. Fails with the first step that this host cannot
-/// do. Leaves nothing.
-Result ProbeErofs(const std::string& image, const std::string& directory);
+/// Mounts the image in `directory`, and puts overlays on it: on the detached mount, one more on that overlay,
+/// and one on a copy with mapped ids; looks through each at what the image holds. Fails with the first step
+/// that this host cannot do. Leaves nothing.
+Result ProbeErofs(const std::string& directory);
 
 }  // namespace berth

@@ -38,7 +38,7 @@ export interface NativeLayers extends NativeRecords {
   readBeneath(layers: readonly string[], path: string, maxBytes: number): Promise<Uint8Array | null>;
   treeUsage(path: string): Promise<{ bytes: number; inodes: number }>;
   mountLayer(path: string): Promise<number>;
-  probeErofs(image: string, directory: string): Promise<void>;
+  probeErofs(directory: string): Promise<void>;
   relabel(path: string, label: string): Promise<void>;
   syncFilesystem(path: string): Promise<void>;
   requireDiskRoom(path: string): Promise<void>;
@@ -46,7 +46,7 @@ export interface NativeLayers extends NativeRecords {
 }
 
 export function makeLayerKernel(native: NativeLayers): LayerKernel {
-  const tryImage = (image: string, directory: string) => translated(native.probeErofs(image, directory));
+  const tryIn = (directory: string) => translated(native.probeErofs(directory));
   const kernel: LayerKernel = {
     ...makeRecordKernel(native),
     unpackLayer: (path, limits, files = {}, file = noFile, form = "directory") =>
@@ -55,7 +55,7 @@ export function makeLayerKernel(native: NativeLayers): LayerKernel {
     removeTree: (path) => translated(native.removeTree(path)),
     readBeneath: (layers, path, maxBytes) => translated(native.readBeneath(layers, path, maxBytes)),
     mountLayer: (path) => translatedReading(native.mountLayer(path)),
-    probeErofs: (directory) => probeErofs(kernel, tryImage, directory),
+    probeErofs: (directory) => probeErofs(kernel, tryIn, directory),
     relabel: (path, label) => translated(native.relabel(path, label)),
     treeUsage: (path) => translated(native.treeUsage(path)),
     syncFilesystem: (path) => translated(native.syncFilesystem(path)),

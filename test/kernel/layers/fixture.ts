@@ -1,7 +1,7 @@
 // What the tests of layers share: the addon, a directory of their own, and a whole unpacking in one call.
 
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach } from "vitest";
@@ -121,4 +121,10 @@ export function inPrivateMounts(script: string, ...args: string[]): string {
   return execFileSync("unshare", ["-m", "--propagation", "private", "sh", "-ec", script, "sh", ...args], {
     encoding: "utf8",
   });
+}
+
+/** The host's mounts of images and overlays. Others come and go with what runs beside the tests. */
+export function layerMounts(): string[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  return lines.filter((line) => / - (?:erofs|overlay) /.test(line));
 }

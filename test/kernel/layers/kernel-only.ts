@@ -10,6 +10,7 @@ function loadNative(): NativeLayers {
   return createRequire(import.meta.url)(process.env.BERTH_NATIVE ?? built) as NativeLayers;
 }
 
-export const kernel: LayerKernel = makeLayerKernel(loadNative());
+export const native: NativeLayers = loadNative();
+export const kernel: LayerKernel = makeLayerKernel(native);
 
 export const LIMITS: UnpackLimits = { maxUnpackedBytes: 1 << 30, maxEntries: 100_000 };

@@ -7,6 +7,7 @@ import {
   closeSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   writeFileSync,
@@ -148,5 +149,18 @@ describe.each(KINDS)("%s", (_name, options) => {
     });
     const gone = withLowers("/proc/self/fd/999", probeLayer(pod));
     await expect(pod.prepare(["exit", "0"], gone)).rejects.toMatchObject({ errno: "ENOENT" });
+  });
+
+  test("what has the number of a mount that is gone is not taken for a layer", async () => {
+    const pod = await startPod(options);
+    for (const path of [pod.directory, "/usr/bin/env"]) {
+      const fd = openSync(path, "r");
+      mounts.push(fd);
+      const other = `/proc/${process.pid}/fd/${fd}`;
+      await expect(pod.prepare(["exit", "0"], withLowers(other, probeLayer(pod)))).rejects.toMatchObject({
+        errno: "ENOENT",
+        path: other,
+      });
+    }
   });
 });
