@@ -13,6 +13,16 @@ namespace {
 
 constexpr size_t kFirstTable = 1 << 12;
 
+/// A container that changes a file gets a copy of it, attributes with it, in a file system that may have less
+/// room for them than EROFS: ext4 has one block of 4 KiB, less a header and an end (fs/ext4/xattr.h). 256
+/// bytes are for what overlayfs and security modules add.
+constexpr size_t kMaxXattrBytes = 4096 - 32 - 4 - 256;
+
+/// What an attribute takes there, its name without the prefix.
+size_t XattrBytes(size_t name_size, size_t value_size) {
+  return 16 + ((name_size + 3) & ~size_t{3}) + ((value_size + 3) & ~size_t{3});
+}
+
 /// SipHash-1-3 (Aumasson and Bernstein).
 class SipHash {
  public:
@@ -192,26 +202,30 @@ std::string_view ErofsTree::Xattrs(const Node& node) const {
 }
 
 Result ErofsTree::SetXattr(uint32_t id, std::string_view name, std::string_view value) {
-  constexpr size_t kMost = (size_t{UINT16_MAX} - 1) * 4;  // what an inode's count of words reaches
   size_t dot = std::min(name.find('.'), name.size() - 1);
   uint8_t prefix = name[0] == 'u'   ? kErofsPrefixUser
                    : name[0] == 't' ? kErofsPrefixTrusted
                                     : kErofsPrefixSecurity;
   name.remove_prefix(dot + 1);
+  size_t bytes = XattrBytes(name.size(), value.size());
   std::string entries;
   for (std::string_view old = Xattrs(node(id)); !old.empty();) {
     ErofsXattr header;
     memcpy(&header, old.data(), sizeof header);
     size_t size = (sizeof header + header.name_size + header.value_size + 3) & ~size_t{3};
     bool same = header.prefix == prefix && old.substr(sizeof header, header.name_size) == name;
-    if (!same) entries.append(old.substr(0, size));
+    if (!same) {
+      entries.append(old.substr(0, size));
+      bytes += XattrBytes(header.name_size, header.value_size);
+    }
     old.remove_prefix(size);
   }
+  if (bytes > kMaxXattrBytes)
+    return Result::failure("layer image: extended attributes are too large for files that containers change",
+                           EOVERFLOW);
   ErofsXattr header{static_cast<uint8_t>(name.size()), prefix, static_cast<uint16_t>(value.size())};
   entries.append(reinterpret_cast<const char*>(&header), sizeof header).append(name).append(value);
   entries.resize((entries.size() + 3) & ~size_t{3});
-  if (value.size() > UINT16_MAX || entries.size() > kMost)
-    return Result::failure("layer image: extended attributes are too large for it", EOVERFLOW);
   uint32_t at = 0, size = static_cast<uint32_t>(entries.size());
   Result result = AddText(sizeof size + entries.size(), &at);
   if (!result.ok()) return result;

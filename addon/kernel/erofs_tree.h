@@ -73,7 +73,8 @@ class ErofsTree {
   bool IsWithin(uint32_t id, uint32_t above) const;
 
   Result SetTarget(uint32_t id, std::string_view target);
-  /// Sets an attribute beside or in the place of others. EOVERFLOW for what the format cannot hold.
+  /// Sets an attribute beside or in the place of others. EOVERFLOW for more than a block of
+  /// ext4 holds, where it goes when a container changes the file.
   Result SetXattr(uint32_t id, std::string_view name, std::string_view value);
   /// Room for `size` bytes of the text, zero and aligned to 4.
   Result AddText(size_t size, uint32_t* at);

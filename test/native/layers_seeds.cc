@@ -132,6 +132,8 @@ std::string RandomArchive(Random* random) {
     if (flag != '3' && flag != '6' && random->Below(8) == 0) {
       const char* name = random->Below(2) == 0 ? "SCHILY.xattr.user.a" : "SCHILY.xattr.trusted.b";
       bool refused = flag == '2' || flag == '1';
+      // Around what a file system has room for.
+      if (random->Below(30) == 0) data.resize(3600 + random->Below(600), 'v');
       archive += Entry('x', "x", Pax(refused ? "SCHILY.xattr.security.c" : name, data + "value") +
                                      Pax("mtime", std::to_string(random->Below(1u << 31)) + ".25"));
     }
