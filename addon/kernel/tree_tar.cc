@@ -114,17 +114,21 @@ class TreeTar : public TreeVisitor {
     if (!reader.valid()) return Result::last("open file", header.name.c_str());
     std::string records = Xattrs(entry, status.st_mode);
     std::vector<SparseRun> runs;
-    if (HasHoles(status) && DataRuns(reader.get(), header.size, &runs))
+    if (HasHoles(reader.get(), header.size, &runs))
       return SparseFile(reader.get(), header, status, records, runs);
     Result result = Write(header, status, std::move(records));
     if (result.ok()) result = Copy(reader.get(), header.name, {0, header.size});
     return result.ok() ? Pad(header.size) : result;
   }
 
-  /// So many bytes of holes are worth a form that not every reader knows: some files are nothing else.
-  static bool HasHoles(const struct stat& status) {
-    constexpr int64_t kWorth = 1 << 20;
-    return int64_t{status.st_size} - int64_t{status.st_blocks} * 512 >= kWorth;
+  /// So many bytes of holes are worth a form that not every reader knows: some files are nothing else. A
+  /// file's blocks do not tell: EROFS counts holes among them.
+  static bool HasHoles(int fd, uint64_t size, std::vector<SparseRun>* runs) {
+    constexpr uint64_t kWorth = 1 << 20;
+    if (size < kWorth || !DataRuns(fd, size, runs)) return false;
+    uint64_t data = 0;
+    for (const SparseRun& run : *runs) data += run.size;
+    return size - data >= kWorth;
   }
 
   /// False when the file system does not tell, or there are more than a reader takes.

@@ -170,6 +170,25 @@ test("sparse files of many runs, small ones, and ones of nothing but a hole", as
   ).toEqual([0, 511, 512, 699]);
 });
 
+test("holes stay holes when a container is exported, whatever form its layers have", async () => {
+  const offsets = [0, 20_000_000, 64 * 2 ** 20 - 1];
+  const tar = makeTar([sparse("d/sparse", 64 * 2 ** 20, offsets), { path: "short", data: "x" }]);
+  for (const form of ["directory", "erofs"] as const) {
+    useForm(form);
+    const [root, target] = [scratch.fresh(), scratch.fresh("export")];
+    await unpack(root, gzipSync(tar)).finally(() => useForm("erofs"));
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    for await (const piece of kernel.treeTar([scratch.fresh("upper"), root])) {
+      size += piece.length;
+      expect(size).toBeLessThan(1 << 20);
+      pieces.push(piece);
+    }
+    execFileSync("tar", ["-xpf", "-", "-C", target], { input: Buffer.concat(pieces) });
+    execFileSync("cmp", [join(root, "d/sparse"), join(target, "d/sparse")]);
+  }
+});
+
 const attributes = (count: number, size: number) =>
   Object.fromEntries(
     Array.from({ length: count }, (_, at) => [`SCHILY.xattr.user.k${at}`, "v".repeat(size)]),
