@@ -54,11 +54,11 @@ Result ErofsWriter::OpenOrMake(const std::string& path, unsigned depth, uint32_t
   if (error == 0) return Result::success();
   if (error != ENOENT && error != ENOTDIR)
     return Result::failure("open parent directory", error, path.c_str());
-  for (size_t slash = path.find('/'); !path.empty(); slash = path.find('/', slash + 1)) {
+  auto exists = [&](const std::string& prefix) { return tree_.Resolve(prefix, directory) == 0; };
+  for (size_t slash = FirstMissing(path, exists);; slash = path.find('/', slash + 1)) {
     Result result = MakeOne(path.substr(0, slash), depth, directory);
     if (!result.ok() || slash == std::string::npos) return result;
   }
-  return Result::success();
 }
 
 /// Makes the last component of `prefix`; those before it exist.

@@ -60,6 +60,24 @@ void SplitPath(const std::string& path, std::string* parent, std::string* name) 
   *name = slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
+size_t FirstMissing(const std::string& path, const std::function<bool(const std::string& prefix)>& exists) {
+  std::vector<size_t> slashes;
+  for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1))
+    slashes.push_back(slash);
+  // What leads to a directory leads through directories. Most entries lack one or two at the end.
+  auto found = slashes.begin(), missing = slashes.end();
+  auto leads = [&](size_t slash) { return exists(path.substr(0, slash)); };
+  for (std::ptrdiff_t step = 1; found == slashes.begin() && found != missing; step *= 2) {
+    auto at = missing - std::min(step, missing - found);
+    if (leads(*at))
+      found = at + 1;
+    else
+      missing = at;
+  }
+  missing = std::partition_point(found, missing, leads);
+  return missing == slashes.end() ? std::string::npos : *missing;
+}
+
 bool IsWhiteout(const struct stat& status) { return S_ISCHR(status.st_mode) && status.st_rdev == 0; }
 
 int SetXattrAt(int parent, const std::string& name, const char* key, const void* value, size_t size) {
@@ -102,12 +120,11 @@ Result ParentCache::OpenOrMake(const std::string& path, int depth, Fd* fd) {
   if (fd->valid()) return Result::success();
   if (missing_ == Missing::kFail || (errno != ENOENT && errno != ENOTDIR))
     return Result::last("open parent directory", path.c_str());
-  for (size_t slash = path.find('/'); !path.empty(); slash = path.find('/', slash + 1)) {
-    std::string prefix = path.substr(0, slash);
-    Result result = MakeOne(prefix, depth, fd);
+  auto exists = [&](const std::string& prefix) { return Fd(OpenInRoot(root_, prefix, kDirectory)).valid(); };
+  for (size_t slash = FirstMissing(path, exists);; slash = path.find('/', slash + 1)) {
+    Result result = MakeOne(path.substr(0, slash), depth, fd);
     if (!result.ok() || slash == std::string::npos) return result;
   }
-  return Result::success();
 }
 
 /// Makes the last component of `prefix`; those before it exist.

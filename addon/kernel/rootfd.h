@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ bool CleanPath(const std::string& path, std::string* clean);
 
 /// "a/b/c" into "a/b" and "c".
 void SplitPath(const std::string& path, std::string* parent, std::string* name);
+
+/// Where the first prefix of `path` ends that is no directory, as `exists` tells of one: npos when it is the
+/// whole path, which is known to be none. Asks seldom: hostile paths have thousands of components.
+size_t FirstMissing(const std::string& path, const std::function<bool(const std::string& prefix)>& exists);
 
 struct ParentDirectory {
   int fd = -1;

@@ -260,6 +260,19 @@ test("what the file system cannot hold is the layer's fault, not that of a full 
   await refused([{ path: "f" }, ...links], /more hard links than the file system allows/);
 });
 
+// Minutes when every prefix of every path is looked up.
+test("a thousand entries in a directory of 2000 levels", { timeout: 30_000 }, async () => {
+  const deep = "a/".repeat(1990);
+  const entries = Array.from({ length: 1000 }, (_, at) => ({
+    path: "x",
+    pax: { path: `${deep}d${at}/f` },
+  }));
+  const root = scratch.fresh();
+  await unpack(root, gzipSync(makeTar(entries)));
+  const found = execFileSync("find", ["-H", root, "-path", "*/d*/f", "-printf", "."], { encoding: "utf8" });
+  expect(found).toBe(".".repeat(1000));
+});
+
 test("a bomb of zeros stops at the limit", async () => {
   const member = gzipSync(Buffer.alloc(16 << 20));
   const gibibyte = Array<Buffer>(64).fill(member);
