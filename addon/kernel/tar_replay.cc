@@ -13,10 +13,11 @@ namespace berth {
 
 namespace {
 
-/// What the layer's file system cannot read is damage of the layer, wherever it shows.
+/// What the layer's file system cannot read is damage of the layer, wherever it shows. ENOTSUP is for layers
+/// that cannot be made again.
 Result AsDamage(Result result) {
   if (!IsUnreadable(result.error) || strncmp(result.step, "layer ", 6) == 0) return result;
-  return Result::failure("layer record: what is on disk cannot be read", result.error, result.path);
+  return Result::failure("layer record: what is on disk cannot be read", EBADMSG, result.path);
 }
 
 }  // namespace

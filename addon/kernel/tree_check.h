@@ -15,8 +15,12 @@ namespace berth {
 
 class NamedEntries;
 
-/// Whether a file system says with it that what it has on disk cannot be read or makes no sense.
-inline bool IsUnreadable(int error) { return error == EIO || error == EUCLEAN || error == EBADMSG; }
+/// Whether a file system says with it, of a single name, that what it has on disk cannot be read or makes no
+/// sense. Damaged EROFS images have inodes of no known kind (EOPNOTSUPP) and directories that are in
+/// themselves (ELOOP).
+inline bool IsUnreadable(int error) {
+  return error == EIO || error == EUCLEAN || error == EBADMSG || error == EOPNOTSUPP || error == ELOOP;
+}
 
 /// What damage is called that is such a failure.
 std::string CannotBeRead(int error);

@@ -26,7 +26,7 @@ const DATA_STEP = /^(?:tar|gzip|zstd|layer): /;
 const RECORD_STEP = /^layer record: /;
 const IMAGE_STEP = /^layer image: /;
 /** What is wrong with an image itself, or with the disk below it. */
-const IMAGE_ERRORS = ["EBADMSG", "EINVAL", "EIO", "EUCLEAN"];
+const IMAGE_ERRORS = ["EBADMSG", "EINVAL", "EIO", "EOPNOTSUPP", "EUCLEAN"];
 /** Those among them that the administrator sets. */
 const LIMIT_STEP = /than the limit\b/;
 
