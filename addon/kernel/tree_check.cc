@@ -131,9 +131,10 @@ Result TreeChecker::Find(const TarEntry& entry, Spot* spot, bool* found) {
   Result result = parents_.Open(parent, &spot->parent);
   if (result.ok()) return result;
   *found = false;
-  spot->error = result.error;
-  bool missing = result.error == ENOENT || result.error == ENOTDIR || result.error == ELOOP;
-  return missing || result.error == EXDEV || IsUnreadable(result.error) ? Result::success() : result;
+  if (result.error == ENOENT || result.error == ENOTDIR || result.error == ELOOP || result.error == EXDEV)
+    return Result::success();
+  spot->unreadable = result.error;
+  return IsUnreadable(result.error) ? Result::success() : result;
 }
 
 Result TreeChecker::Check(const TarEntry& entry, bool* sound) {
@@ -145,9 +146,9 @@ Result TreeChecker::Check(const TarEntry& entry, bool* sound) {
   Result result = Find(entry, &spot, sound);
   if (!result.ok()) return result;
   if (!*sound) {
-    bool unreadable = IsUnreadable(spot.error);
+    bool missing = spot.unreadable == 0;
     damage_->AddLost(path, entry.path,
-                     unreadable ? CannotBeRead(spot.error) : "is missing, as is its directory");
+                     missing ? "is missing, as is its directory" : CannotBeRead(spot.unreadable));
     return result;
   }
   Note(spot);

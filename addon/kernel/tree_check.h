@@ -68,7 +68,7 @@ class TreeChecker {
   struct Spot {
     std::string name;
     ParentDirectory parent;
-    int error = 0;  // why the parent cannot be opened
+    int unreadable = 0;  // why the parent cannot be read; 0 where it is missing
   };
 
   Result Find(const TarEntry& entry, Spot* spot, bool* found);

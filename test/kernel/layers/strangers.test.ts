@@ -101,6 +101,13 @@ test("what a link of the layer leads to outside is not looked at", async () => {
   expect(await found()).toEqual(["d is no part of the layer", "d/f is missing, as is its directory"]);
 });
 
+test("behind a link that leads to itself everything is missing", async () => {
+  const { root, found } = await unpacked([{ path: "d/f", data: "x" }]);
+  rmSync(join(root, "d"), { recursive: true });
+  symlinkSync("d", join(root, "d"));
+  expect(await found()).toEqual(["d is no part of the layer", "d/f is missing, as is its directory"]);
+});
+
 test("a deep tree", async () => {
   const deep = `${"d/".repeat(900)}f`;
   const { root, found } = await unpacked([{ path: "x", pax: { path: deep }, data: "x" }]);
