@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -12,6 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "../kernel/erofs_format.h"
 #include "../kernel/fd.h"
 #include "../kernel/overlay_context.h"
 #include "../kernel/rooted.h"
@@ -64,7 +64,7 @@ class LayerMounts {
     if (!mount.valid()) return Result::last("open layer", layer);
     struct statfs status;
     if (fstatfs(mount.get(), &status) != 0) return Result::last("fstatfs layer", layer);
-    if (status.f_type != EROFS_SUPER_MAGIC_V1) return Result::failure("open layer: no image", ENOENT, layer);
+    if (status.f_type != kErofsMagic) return Result::failure("open layer: no image", ENOENT, layer);
     if (userns >= 0) {
       mount.reset(open_tree(mount.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
       if (!mount.valid()) return Result::last("clone layer", layer);
@@ -116,12 +116,10 @@ Result OverlayDetached(const Overlay& overlay, Fd* mount, bool* too_old) {
       fsconfig(context.get(), FSCONFIG_SET_STRING, "context", overlay.label, 0) != 0) {
     return Result::last("fsconfig context", overlay.label);
   }
-  // Layers on several file systems: with one device number for all files, and inode numbers that stay.
-  if (HasMounts(overlay) && fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "on", 0) != 0) {
-    return Result::last("xino", overlay.lowers);
-  }
   LayerMounts mounts;
-  Result added = AddLowers(context.get(), overlay, &mounts, too_old);
+  Result added;
+  if (HasMounts(overlay)) added = NumberAcrossLayers(context.get(), overlay.lowers);
+  if (added.ok()) added = AddLowers(context.get(), overlay, &mounts, too_old);
   if (!added.ok()) return added;
   if (overlay.upper == nullptr) return Finish(context.get(), Attributes(overlay), overlay.lowers, mount);
   if (fsconfig(context.get(), FSCONFIG_SET_STRING, "upperdir", overlay.upper, 0) != 0) {

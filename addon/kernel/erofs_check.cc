@@ -1,6 +1,5 @@
 #include "erofs_check.h"
 
-#include <fcntl.h>
 #include <isa-l/crc.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,8 +50,7 @@ Result CheckOpen(int fd) {
 }  // namespace
 
 Result CheckLayerImage(const std::string& path) {
-  // Nonblocking: a FIFO in its place would keep the caller waiting.
-  Fd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  Fd fd = OpenErofsFile(path);
   if (!fd.valid() && errno == ELOOP)
     return Result::failure("layer image: it is a link", EBADMSG, path.c_str());
   struct stat status;

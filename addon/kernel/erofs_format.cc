@@ -1,5 +1,6 @@
 #include "erofs_format.h"
 
+#include <fcntl.h>
 #include <isa-l/crc.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,11 @@ void SealErofsHead(ErofsHeader header, uint8_t* head) {
   header.head_crc = crc32_gzip_refl(0, head + sizeof header, kErofsDataStart - sizeof header);
   header.header_crc = HeaderCrc(header);
   memcpy(head, &header, sizeof header);
+}
+
+Fd OpenErofsFile(const std::string& path) {
+  // Nonblocking: a FIFO in its place would keep the caller waiting.
+  return Fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 Result ReadErofsHeader(int fd, ErofsHeader* header) {

@@ -14,7 +14,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
+#include "fd.h"
 #include "result.h"
 
 namespace berth {
@@ -124,6 +126,9 @@ inline constexpr uint32_t kErofsHeaderVersion = 1;
 /// `head` is the image's first kErofsDataStart bytes, complete but for the header at their beginning: there
 /// `header` is copied to, with what is the same in every header and with the checksums.
 void SealErofsHead(ErofsHeader header, uint8_t* head);
+
+/// Opens what should be an image, and no link: not valid, with errno, when that fails.
+Fd OpenErofsFile(const std::string& path);
 
 /// Reads the header of an open image and compares it with the file: EBADMSG for whatever is no complete
 /// image. Neither the index nor the contents are read.

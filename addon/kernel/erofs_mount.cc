@@ -30,8 +30,7 @@ Result MountImage(int image, const std::string& path, Fd* mount) {
 }  // namespace
 
 Result MountErofs(const std::string& path, Fd* mount) {
-  // Nonblocking: a FIFO in its place would keep the caller waiting.
-  Fd image(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  Fd image = OpenErofsFile(path);
   if (!image.valid()) return Result::last("open layer", path.c_str());
   ErofsHeader header;
   Result result = ReadErofsHeader(image.get(), &header);

@@ -35,9 +35,8 @@ Result MountOverlay(const Lower& top, const Lower& bottom, Fd* root) {
   bool too_old = false;
   Result result = OpenOverlayContext(&context, &too_old);
   if (result.ok() && too_old) return Result::failure("overlay: lowerdir+", EINVAL, "Linux 6.7 has it");
+  if (result.ok()) result = NumberAcrossLayers(context.get(), top.path.c_str());
   if (!result.ok()) return result;
-  if (fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "on", 0) != 0)
-    return Result::last("overlay: xino", "on");
   for (const Lower* lower : {&top, &bottom}) {
     if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", lower->path.c_str(), 0) != 0)
       return Result::last(lower->step, lower->path.c_str());

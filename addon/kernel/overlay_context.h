@@ -18,4 +18,11 @@ inline Result OpenOverlayContext(Fd* context, bool* too_old) {
   return Result::success();
 }
 
+/// Layers that are images are file systems of their own: with this all files of the overlay have one device
+/// number, and inode numbers that stay, also when a file is changed or a walk comes back to a directory.
+inline Result NumberAcrossLayers(int context, const char* shown) {
+  if (fsconfig(context, FSCONFIG_SET_STRING, "xino", "on", 0) == 0) return Result::success();
+  return Result::last("fsconfig xino", shown);
+}
+
 }  // namespace berth

@@ -20,10 +20,8 @@ Result MountDetached(const std::vector<std::string>& layers, Fd* root, bool* too
   Fd context;
   Result opened = OpenOverlayContext(&context, too_old);
   if (!opened.ok() || *too_old) return opened;
-  // Directories keep their inode numbers then, also where layers are file systems of their own: a walk that
-  // comes back to one knows it again.
-  if (fsconfig(context.get(), FSCONFIG_SET_STRING, "xino", "on", 0) != 0)
-    return Result::last("fsconfig xino", layers[0].c_str());
+  Result numbered = NumberAcrossLayers(context.get(), layers[0].c_str());
+  if (!numbered.ok()) return numbered;
   for (const std::string& layer : layers) {
     if (fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", layer.c_str(), 0) == 0) continue;
     *too_old = errno == EINVAL && &layer == &layers[0];

@@ -3,8 +3,8 @@ import type { Image } from "../types/image.ts";
 import type { LayerMounts } from "./layer-mounts.ts";
 
 /**
- * Reads a file of an image as its containers see it at first, without mounting anything: links are resolved
- * inside the image. At most `maxBytes`; null when there is no such file.
+ * Reads a file of an image as its containers see it at first, without making one: links are resolved inside
+ * the image. At most `maxBytes`; null when there is no such file.
  */
 export async function readImageFile(
   deps: { readonly kernel: Pick<LayerKernel, "readBeneath">; readonly layerMounts: LayerMounts },

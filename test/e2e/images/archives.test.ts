@@ -26,14 +26,7 @@ import { verifyImage } from "../../../src/images/verify-image.ts";
 import { backgroundCall } from "../../../src/lib/call.ts";
 import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { makeDeps } from "./support/deps.ts";
-import {
-  describeTree,
-  makeUmociImage,
-  pushLayout,
-  run,
-  treeOf,
-  unpackWithUmoci,
-} from "./support/umoci-image.ts";
+import { describeTree, pushUmociImage, run, treeOf } from "./support/umoci-image.ts";
 
 let registry: TestRegistry;
 let folder: string;
@@ -45,9 +38,7 @@ let other: ImageDeps;
 beforeAll(async () => {
   folder = mkdtempSync("/tmp/berth-e2e-archives-");
   registry = await startRegistry();
-  const layout = makeUmociImage(folder);
-  oracle = describeTree(unpackWithUmoci(layout, folder));
-  pushLayout(layout, `${registry.host}/e2e/app:1`);
+  oracle = pushUmociImage(folder, `${registry.host}/e2e/app:1`);
 });
 afterAll(async () => {
   await registry.stop();

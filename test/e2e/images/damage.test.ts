@@ -18,7 +18,7 @@ import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { addContainer } from "../../unit/images/support/bench.ts";
 import { makeDeps, usableForms } from "./support/deps.ts";
 import { harmLayer } from "./support/layers.ts";
-import { describeTree, makeUmociImage, pushLayout, treeOf, unpackWithUmoci } from "./support/umoci-image.ts";
+import { pushUmociImage, treeOf } from "./support/umoci-image.ts";
 
 let folder: string;
 let oracle: string;
@@ -30,10 +30,8 @@ let reference: string;
 beforeAll(async () => {
   folder = mkdtempSync("/tmp/berth-e2e-damage-");
   registry = await startRegistry();
-  const layout = makeUmociImage(folder);
-  oracle = describeTree(unpackWithUmoci(layout, folder));
   reference = `${registry.host}/e2e/app:1`;
-  pushLayout(layout, reference);
+  oracle = pushUmociImage(folder, reference);
 });
 afterAll(async () => {
   await registry.stop();

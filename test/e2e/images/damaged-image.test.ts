@@ -30,7 +30,7 @@ import { startRegistry, type TestRegistry } from "../../images/registry.ts";
 import { seededRandom } from "../../unit/support/random.ts";
 import { hostForms, makeDeps } from "./support/deps.ts";
 import { flipByte, partsOf } from "./support/layers.ts";
-import { describeTree, makeUmociImage, pushLayout, treeOf, unpackWithUmoci } from "./support/umoci-image.ts";
+import { pushUmociImage, treeOf } from "./support/umoci-image.ts";
 
 const SEED = Number(process.env.BERTH_SEED ?? Date.now() % 1e9);
 const random = seededRandom(SEED);
@@ -51,10 +51,8 @@ let parts: { size: number; index: number };
 beforeAll(async () => {
   folder = mkdtempSync("/tmp/berth-e2e-damage-");
   registry = await startRegistry();
-  const layout = makeUmociImage(folder);
-  oracle = describeTree(unpackWithUmoci(layout, folder));
   reference = `${registry.host}/e2e/app:1`;
-  pushLayout(layout, reference);
+  oracle = pushUmociImage(folder, reference);
   if (hostForms.form !== "erofs") return;
   deps = makeDeps(join(folder, "root"), {});
   await pullImage(deps, call, { image: reference });

@@ -95,6 +95,13 @@ export async function unpack(
   return result;
 }
 
+/** The tar that a layer and its record give. */
+export async function recreate(layer: string, record: string): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of kernel.recreateLayer(layer, record)) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
 /** Every entry below a directory with all its metadata, sorted, one line each; contents by checksum. */
 export function describeTree(directory: string): string {
   const script = [

@@ -4,7 +4,7 @@
 import { closeSync, openSync, readFileSync, readSync, statSync, truncateSync, writeSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { kernel, unpack, useImages, useScratch } from "./fixture.ts";
+import { kernel, recreate, unpack, useImages, useScratch } from "./fixture.ts";
 import { makeTar, type TarEntrySpec } from "./tar-builder.ts";
 
 useImages();
@@ -16,12 +16,6 @@ async function unpacked(tar: Buffer) {
   const record = `${root}.record`;
   const result = await unpack(root, gzipSync(tar), { files: { recordFile: record } });
   return { image: `${root}.image`, record, result };
-}
-
-async function recreate(image: string, record: string): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of kernel.recreateLayer(image, record)) pieces.push(piece);
-  return Buffer.concat(pieces);
 }
 
 const CAPABILITY = Buffer.from(`0100000300200000${"00".repeat(12)}a0860100`, "hex");

@@ -19,7 +19,7 @@ import {
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { kernel, unpack, useScratch } from "./fixture.ts";
+import { kernel, recreate, unpack, useScratch } from "./fixture.ts";
 import { gnuLongName, makeTar, paxHeader, type TarEntrySpec, tarEntry } from "./tar-builder.ts";
 
 const scratch = useScratch();
@@ -30,12 +30,6 @@ async function unpacked(tar: Buffer) {
   const record = `${root}.record`;
   const result = await unpack(root, gzipSync(tar), { files: { recordFile: record } });
   return { root, record, result };
-}
-
-async function recreate(root: string, record: string): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of kernel.recreateLayer(root, record)) pieces.push(piece);
-  return Buffer.concat(pieces);
 }
 
 const ENTRIES: (TarEntrySpec | Buffer)[] = [

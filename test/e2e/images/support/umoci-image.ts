@@ -74,6 +74,13 @@ export function pushLayout(layout: string, reference: string): void {
   run("skopeo", ...options, `oci:${layout}:t`, `docker://${reference}`);
 }
 
+/** Makes the image, pushes it to `reference`, and describes the tree that umoci unpacks of it. */
+export function pushUmociImage(folder: string, reference: string): string {
+  const layout = makeUmociImage(folder);
+  pushLayout(layout, reference);
+  return describeTree(unpackWithUmoci(layout, folder));
+}
+
 export function packLayout(layout: string, archive: string): void {
   mkdirSync(join(archive, ".."), { recursive: true });
   run("tar", "-cf", archive, "-C", layout, ".");
